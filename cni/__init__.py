@@ -1,0 +1,3 @@
+"""Plait, CNI plugins for bare metal: the interface plugins and the shared core."""
+
+__version__ = "0.1.0"

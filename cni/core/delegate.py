@@ -1,0 +1,137 @@
+"""Delegation: one plugin asks another by type name.
+
+Our own types run in this process; a foreign type is executed from CNI_PATH as a runtime would.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cni.core import log, names, registry, spawn, versions
+from cni.core.dispatch import dispatch
+from cni.core.errors import CniError, Code, invalid
+
+if TYPE_CHECKING:
+    from cni.core.types import Request, Result
+
+
+class MissingPluginError(CniError):
+    """No executable of that type on CNI_PATH; a DEL or GC need not fail for it."""
+
+    def __init__(self, plugin_type: str, path: tuple[str, ...]) -> None:
+        super().__init__(
+            Code.INVALID_CONFIG,
+            f'failed to find plugin "{plugin_type}" in path [{" ".join(path)}]',
+        )
+
+
+def call(req: Request, plugin_type: str) -> Result | None:
+    """Run `req.command` of a plugin with the request's configuration.
+
+    Raises what the plugin raised: its code and text pass through unchanged.
+    """
+    if not plugin_type:
+        raise invalid("no plugin name provided")
+    if not names.is_plugin_type(plugin_type):
+        raise invalid(f"invalid plugin name: {plugin_type}")
+    plugin = registry.find(plugin_type)
+    if plugin is not None:
+        return dispatch(plugin, req)
+    executable = spawn.find(plugin_type, req.path)
+    if executable is None:
+        raise MissingPluginError(plugin_type, req.path)
+    return _execute(executable, req)
+
+
+def _execute(executable: str, req: Request) -> Result | None:
+    environ = {
+        **req.environ,
+        "CNI_COMMAND": req.command,
+        "CNI_CONTAINERID": req.container_id,
+        "CNI_NETNS": req.netns,
+        "CNI_IFNAME": req.ifname,
+        "CNI_ARGS": req.args,
+        "CNI_PATH": ":".join(req.path),
+    }
+    done = spawn.run([executable], environ, json.dumps(req.config).encode())
+    if done.status != 0:
+        raise _failure(executable, done)
+    if done.stderr:
+        log.info("delegate wrote to stderr", plugin=executable, text=done.stderr[:4096])
+    if req.command != "ADD":
+        return None
+    return versions.parse(_json(executable, done.stdout), f"result of {executable}")
+
+
+def _json(executable: str, text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CniError(
+            Code.DECODE_FAILURE,
+            f"{executable} printed no valid JSON",
+            f"{error}: {text[:200].decode(errors='replace')!r}",
+        ) from None
+
+
+def _failure(executable: str, done: spawn.Completed) -> CniError:
+    """The delegate's own error; what it wrote to stderr when it had none."""
+    try:
+        reply = json.loads(done.stdout)
+        return CniError(int(reply["code"]), str(reply["msg"]), str(reply.get("details") or ""))
+    except (ValueError, KeyError, TypeError):
+        ending = f"exit status {done.status}" if done.status > 0 else f"signal {-done.status}"
+        said = (done.stdout.strip() or done.stderr.strip())[:1000].decode(errors="replace")
+        return CniError(
+            Code.DELEGATE_FAILED, f"{executable} failed without a CNI error ({ending})", said
+        )
+
+
+def ipam_type(req: Request) -> str:
+    """The type of the `ipam` section; empty when the network has no addresses (L2 only)."""
+    value = req.config.get("ipam", {}).get("type", "")
+    if not isinstance(value, str):
+        raise invalid(f'"ipam.type" must be a string, got {value!r}')
+    return value
+
+
+def ipam_add(req: Request) -> Result:
+    """Addresses for the attachment; push `ipam_delete` on the undo stack first.
+
+    Raises CniError 7 when the plugin gave none.
+    """
+    result = call(req._replace(command="ADD"), ipam_type(req))
+    if result is None or not result.ips:
+        raise CniError(
+            Code.DELEGATE_FAILED, f'IPAM plugin "{ipam_type(req)}" returned missing IP config'
+        )
+    return result
+
+
+def ipam_delete(req: Request) -> None:
+    """Release what the attachment holds; nothing to do without an `ipam.type`."""
+    _ipam(req, "DEL")
+
+
+def ipam_check(req: Request) -> None:
+    if versions.allows(req.cni_version, "CHECK") and ipam_type(req):
+        call(req._replace(command="CHECK"), ipam_type(req))
+
+
+def ipam_gc(req: Request) -> None:
+    _ipam(req, "GC")
+
+
+def ipam_status(req: Request) -> None:
+    if ipam_type(req):
+        call(req._replace(command="STATUS"), ipam_type(req))
+
+
+def _ipam(req: Request, command: str) -> None:
+    if not ipam_type(req):
+        return
+    try:
+        call(req._replace(command=command), ipam_type(req))
+    except MissingPluginError as missing:
+        log.warning("address not released: the IPAM plugin is gone", reason=missing)

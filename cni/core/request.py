@@ -1,0 +1,159 @@
+"""From environment and standard input to a Request, in the order of the specification's checks."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from cni.core import names, versions
+from cni.core.errors import CniError, Code, invalid
+from cni.core.types import Json, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_INPUT = 1 << 20  #: bytes of standard input
+
+#: spec section 3: the variables each verb needs
+REQUIRED = {
+    "ADD": ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"),
+    "CHECK": ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"),
+    "DEL": ("CNI_CONTAINERID", "CNI_IFNAME", "CNI_PATH"),
+    "GC": ("CNI_PATH",),
+    "STATUS": ("CNI_PATH",),
+}
+
+#: keys that the protocol itself reads, with the type that each must have
+_PROTOCOL_KEYS: dict[str, type] = {
+    "cniVersion": str,
+    "name": str,
+    "type": str,
+    "ipam": dict,
+    "dns": dict,
+    "args": dict,
+    "capabilities": dict,
+    "runtimeConfig": dict,
+    "prevResult": dict,
+    "cni.dev/valid-attachments": list,
+    "cni.dev/attachments": list,
+}
+
+
+def check_environment(command: str, environ: Mapping[str, str]) -> None:
+    """Raises CniError 4 for a verb we do not know, a bad identifier, a missing variable."""
+    if command not in REQUIRED:
+        raise CniError(Code.INVALID_ENVIRONMENT, f"unknown CNI_COMMAND: {command}")
+    required = REQUIRED[command]
+    container_id = environ.get("CNI_CONTAINERID", "")
+    if "CNI_CONTAINERID" in required and container_id and not names.is_identifier(container_id):
+        raise CniError(
+            Code.INVALID_ENVIRONMENT,
+            f'CNI_CONTAINERID "{container_id}": invalid characters in containerID',
+            container_id,
+        )
+    ifname = environ.get("CNI_IFNAME", "")
+    if "CNI_IFNAME" in required and ifname and (fault := names.ifname_fault(ifname)):
+        raise CniError(Code.INVALID_ENVIRONMENT, f'CNI_IFNAME "{ifname}": {fault}')
+    missing = [name for name in required if not environ.get(name)]
+    if missing:
+        raise CniError(
+            Code.INVALID_ENVIRONMENT, f"required env variables [{','.join(missing)}] missing"
+        )
+
+
+def decode(data: bytes, what: str = "network config") -> Json:
+    """A JSON object from untrusted bytes: Go's rules, and nothing that a path or name cannot hold.
+
+    Raises CniError 6.
+    """
+    if len(data) > MAX_INPUT:
+        raise CniError(Code.DECODE_FAILURE, f"{what} is larger than {MAX_INPUT} bytes")
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+        if b"\\u" in data:  # lone surrogates and NUL can only come in as escapes
+            text = json.dumps(value, ensure_ascii=False)
+            text.encode()
+            if "\\u0000" in text:
+                raise ValueError("a string holds a NUL character")
+    except (ValueError, RecursionError) as error:
+        raise CniError(Code.DECODE_FAILURE, f"cannot decode {what}", str(error)) from None
+    if not isinstance(value, dict):
+        raise CniError(
+            Code.DECODE_FAILURE, f"{what} must be a JSON object, got {type(value).__name__}"
+        )
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def canonical(config: Json, where: str = "network config") -> Json:
+    """The configuration with the protocol's keys in their own spelling and of the right type.
+
+    Go matches keys exactly first, then in any case; a null is an absent key.
+    Raises CniError 6 naming the key.
+    """
+    folded = {key.lower(): key for key in _PROTOCOL_KEYS}
+    out: Json = {}
+    for key, value in config.items():
+        name = folded.get(key.lower(), key)
+        if name != key and name in config:
+            continue
+        kind = _PROTOCOL_KEYS.get(name)
+        if kind is not None:
+            if value is None:
+                continue
+            if not isinstance(value, kind):
+                raise CniError(
+                    Code.DECODE_FAILURE,
+                    f'{where}: "{name}" must be a {kind.__name__}, got {json.dumps(value)[:100]}',
+                )
+        out[name] = value
+    return out
+
+
+def build(command: str, environ: Mapping[str, str], config: Json) -> Request:
+    """The request of a checked environment and a decoded configuration.
+
+    Raises CniError 1, 6 or 7 for a version, a type or a name that cannot be used.
+    """
+    config = canonical(config)
+    version = versions.negotiate(config.get("cniVersion"))
+    name = config.get("name", "")
+    if not name:
+        raise invalid("missing network name")
+    if not names.is_identifier(name):
+        raise invalid(f'"name": invalid characters found in network name "{name}"', name)
+    prev_result = config.get("prevResult")
+    return Request(
+        command=command,
+        config=config,
+        environ=environ,
+        network=name,
+        cni_version=version,
+        container_id=environ.get("CNI_CONTAINERID", ""),
+        netns=environ.get("CNI_NETNS", ""),
+        ifname=environ.get("CNI_IFNAME", ""),
+        args=environ.get("CNI_ARGS", ""),
+        path=tuple(filter(None, environ.get("CNI_PATH", "").split(os.pathsep))),
+        prev_result=None if prev_result is None else versions.parse(prev_result, "prevResult"),
+        valid_attachments=_valid_attachments(config) if command == "GC" else None,
+    )
+
+
+def _valid_attachments(config: Json) -> frozenset[tuple[str, str]] | None:
+    """An absent list means "not told": nothing may be collected. An empty one means everything."""
+    for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+        if key in config:
+            return frozenset(_pair(key, entry) for entry in config[key])
+    return None
+
+
+def _pair(key: str, entry: object) -> tuple[str, str]:
+    fields = {k.lower(): v for k, v in entry.items()} if isinstance(entry, dict) else {}
+    container_id, ifname = fields.get("containerid"), fields.get("ifname")
+    if not isinstance(container_id, str) or not isinstance(ifname, str):
+        raise invalid(f'"{key}": each entry needs containerID and ifname, got {entry!r}')
+    return container_id, ifname

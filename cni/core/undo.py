@@ -1,0 +1,46 @@
+"""Undo: a stack of reverse steps, pushed before each step that changes the world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ParamSpec, Self
+
+from cni.core import log, signals
+from cni.core.errors import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+P = ParamSpec("P")
+
+
+class Undo:
+    """Unwinds on an exception or a signal; `keep()` says that the work is done.
+
+    A step that fails is logged and the next one runs: an undo never hides the cause.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], object]] = []
+
+    def push(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._steps.append(lambda: step(*args, **kwargs))
+
+    def keep(self) -> None:
+        self._steps.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with signals.blocked():
+            while self._steps:
+                try:
+                    self._steps.pop()()
+                except Exception as failure:
+                    log.error("undo failed", reason=describe(failure), cause=error or "")

@@ -1,0 +1,1 @@
+"""The kernel: plain values in, OSError out. No word of CNI in here."""

@@ -1,0 +1,1 @@
+"""Address management plugins: they hand out addresses and never touch an interface."""

@@ -1,0 +1,1 @@
+"""Meta plugins: they delegate to, or follow, the interface plugins."""
