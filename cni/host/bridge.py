@@ -1,0 +1,109 @@
+"""Linux bridges, their ports and the VLANs of a port."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, NamedTuple
+
+from cni.host import link
+from cni.host.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, link_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cni.host.link import Link
+    from cni.host.rtnl import Message, Rtnl
+
+_AF_BRIDGE = 7
+_MASTER = 1  #: IFLA_BRIDGE_FLAGS: meant for the bridge, not the port's own driver
+_PVID, _UNTAGGED, _RANGE_BEGIN, _RANGE_END = 0x2, 0x4, 0x8, 0x10
+_RTEXT_FILTER_BRVLAN = 2
+
+
+class Vlan(NamedTuple):
+    """A VLAN of a bridge port; `native` is the PVID, sent untagged."""
+
+    vid: int
+    native: bool = False
+
+
+def ensure(nl: Rtnl, name: str, *, mtu: int = 0, vlan_filtering: bool = False) -> tuple[Link, bool]:
+    """The bridge of that name, and whether it was made just now.
+
+    One that exists keeps its MTU and its VLAN filtering. Raises OSError EEXIST when the name
+    belongs to something else.
+    """
+    created = True
+    attributes = [("IFLA_MTU", mtu)] if mtu else []
+    data = {"attrs": [("IFLA_BR_VLAN_FILTERING", 1)]} if vlan_filtering else None
+    try:
+        link.create(nl, name, "bridge", *attributes, data=data)
+    except FileExistsError:
+        created = False
+    found = link.get(nl, name)
+    if found.kind != "bridge":
+        error = OSError(errno.EEXIST, f'"{name}" already exists but is not a bridge')
+        error.add_note(f'create bridge "{name}"')
+        raise error
+    return found, created
+
+
+def set_port(nl: Rtnl, port: Link, *, hairpin: bool, isolated: bool) -> None:
+    """Set the port's flags; without isolation the kernel need not know about it."""
+    settings = [("IFLA_BRPORT_MODE", int(hairpin))]
+    if isolated:
+        settings.append(("IFLA_BRPORT_ISOLATED", 1))
+    message = _port_message(port.ifindex, ("IFLA_PROTINFO", {"attrs": settings}))
+    what = f"set hairpin {'on' if hairpin else 'off'}"
+    if isolated:
+        what += " and isolation on"
+    nl.request(message, RTM_SETLINK, what=f'{what} for bridge port "{port.name}"')
+
+
+def set_vlans(nl: Rtnl, port: Link, vlans: Iterable[Vlan], *, keep: bool) -> None:
+    """Make `vlans` the VLANs of the port; with `keep` the ones it has stay (the default VLAN 1)."""
+    if not keep:
+        for each in get_vlans(nl, port):
+            _change(nl, port, RTM_DELLINK, each.vid, 0, "remove")
+    for each in vlans:
+        _change(nl, port, RTM_SETLINK, each.vid, _PVID | _UNTAGGED if each.native else 0, "add")
+
+
+def get_vlans(nl: Rtnl, port: Link) -> list[Vlan]:
+    """The VLANs of the port, in ascending order; none on a kernel without VLAN filtering."""
+    message = _port_message(0, ("IFLA_EXT_MASK", _RTEXT_FILTER_BRVLAN))
+    vlans: list[Vlan] = []
+    for each in nl.dump(message, RTM_GETLINK, what=f'list the VLANs of "{port.name}"'):
+        spec = each.get_attr("IFLA_AF_SPEC") if each["index"] == port.ifindex else None
+        if spec is None:
+            continue
+        begin = 0
+        for info in spec.get_attrs("IFLA_BRIDGE_VLAN_INFO"):
+            if info["flags"] & _RANGE_BEGIN:
+                begin = info["vid"]
+                continue
+            first = begin if info["flags"] & _RANGE_END else info["vid"]
+            native = bool(info["flags"] & _PVID)
+            vlans += [Vlan(vid, native) for vid in range(first, info["vid"] + 1)]
+    return vlans
+
+
+def _change(nl: Rtnl, port: Link, kind: int, vid: int, flags: int, verb: str) -> None:
+    spec = {
+        "attrs": [
+            ("IFLA_BRIDGE_FLAGS", _MASTER),
+            ("IFLA_BRIDGE_VLAN_INFO", {"vid": vid, "flags": flags}),
+        ]
+    }
+    nl.request(
+        _port_message(port.ifindex, ("IFLA_AF_SPEC", spec)), kind,
+        what=f'{verb} VLAN {vid} of bridge port "{port.name}"',
+    )  # fmt: skip
+
+
+def _port_message(index: int, *attributes: tuple[str, object]) -> Message:
+    message = link_message()
+    message["family"] = _AF_BRIDGE
+    message["index"] = index
+    message["attrs"] = list(attributes)
+    return message

@@ -1,0 +1,30 @@
+"""Neighbour entries (ARP and NDP)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+from cni.host.rtnl import RTM_DELNEIGH, neighbour_message
+
+if TYPE_CHECKING:
+    from cni.host.link import Link
+    from cni.host.rtnl import Rtnl
+
+
+def forget(nl: Rtnl, link: Link, ip: str) -> None:
+    """Drop what the link remembers of an address; nothing remembered is fine.
+
+    An address given to a new pod has a new MAC, and the host would keep sending to the old one
+    until the entry goes stale (containernetworking/plugins#756).
+    """
+    message = neighbour_message()
+    message["family"] = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    message["ifindex"] = link.ifindex
+    message["attrs"] = [("NDA_DST", ip)]
+    try:
+        nl.request(message, RTM_DELNEIGH, what=f'forget neighbour {ip} on "{link.name}"')
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise

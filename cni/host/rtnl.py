@@ -1,0 +1,169 @@
+"""rtnetlink over a plain blocking socket: one request, its answer, the kernel's own words.
+
+A connection belongs to the network namespace in which it was opened, whatever the process
+enters later. Kernel doc: Documentation/userspace-api/netlink/intro.rst.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Any, Self
+
+from cni.host.codecs import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_DELLINKPROP = 109
+
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
+_NLM_F_DUMP_INTR, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 10, 11, 12
+_NLMSGERR_ATTR_MSG = 1
+
+_HEADER = struct.Struct("=IHHII")
+_DUMP_TRIES = 10
+_BUFFER = 256 << 10  #: a card with 256 VFs describes itself in more than 64 KiB
+
+#: the message classes, by name, for the modules that speak about one kind of object
+link_message, address_message, route_message, neighbour_message = ifinfmsg, ifaddrmsg, rtmsg, ndmsg
+
+Message = Any  #: pyroute2's classes are untyped
+
+
+class Rtnl:
+    """A connection to the routing subsystem of the current network namespace."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self._sequence = 0
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+            try:
+                self._socket.setsockopt(_SOL_NETLINK, option, 1)
+            except OSError:  # a kernel before 4.20 filters less and explains less
+                pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def request(self, message: Message, kind: int, flags: int = 0, *, what: str) -> list[Message]:
+        """Send one request and wait for its acknowledgement; returns what came before it.
+
+        Raises OSError with the kernel's errno and text; `what` becomes a note on it.
+        """
+        try:
+            return [m for m, _ in self._exchange(message, kind, flags | NLM_F_ACK)]
+        except OSError as error:
+            error.add_note(what)
+            raise
+
+    def dump(self, message: Message, kind: int, *, what: str) -> list[Message]:
+        """All objects of a kind; a dump that a concurrent change tore is repeated.
+
+        Raises OSError as `request`, EBUSY when the table never stands still.
+        """
+        try:
+            for _ in range(_DUMP_TRIES):
+                torn = False
+                found = []
+                for each, interrupted in self._exchange(message, kind, NLM_F_DUMP):
+                    torn |= interrupted
+                    found.append(each)
+                if not torn:
+                    return found
+            raise OSError(errno.EBUSY, f"the dump was interrupted {_DUMP_TRIES} times in a row")
+        except OSError as error:
+            error.add_note(what)
+            raise
+
+    def _exchange(self, message: Message, kind: int, flags: int) -> list[tuple[Message, bool]]:
+        self._sequence += 1
+        message["header"] = {
+            "type": kind,
+            "flags": flags | NLM_F_REQUEST,
+            "sequence_number": self._sequence,
+            "pid": 0,
+        }
+        message.reset()
+        message.encode()
+        self._socket.send(message.data)
+        return list(self._answers(type(message)))
+
+    def _answers(self, message_class: type) -> Iterator[tuple[Message, bool]]:
+        torn = False
+        while True:
+            data = self._socket.recv(_BUFFER)
+            offset = 0
+            while offset + _HEADER.size <= len(data):
+                length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+                if sequence == self._sequence:
+                    torn = bool(flags & _NLM_F_DUMP_INTR)
+                    if kind == _NLMSG_ERROR:
+                        _raise(data[offset : offset + length], flags)
+                        return
+                    if kind == _NLMSG_DONE:
+                        _raise_done(data[offset : offset + length], flags)
+                        if torn:
+                            yield None, True
+                        return
+                    message = message_class(data[offset : offset + length])
+                    message.decode()
+                    yield message, torn
+                offset += (length + 3) & ~3
+
+
+def decoded(message: Message, wanted: Container[str]) -> dict[str, Any]:
+    """The wanted attributes of a message. The classes decode on access, and a link has eighty."""
+    if not isinstance(message, dict) or "attrs" not in message:
+        return {}
+    return {slot.name: slot.value for slot in message["attrs"] if slot.name in wanted}
+
+
+def _raise(answer: bytes, flags: int) -> None:
+    code = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+    if not code:
+        return
+    offset = _HEADER.size + 4 + _HEADER.size  # the error, then the header of our own request
+    if not flags & _NLM_F_CAPPED:
+        offset = _HEADER.size + 4 + ((_HEADER.unpack_from(answer, _HEADER.size + 4)[0] + 3) & ~3)
+    raise OSError(code, _text(code, answer[offset:] if flags & _NLM_F_ACK_TLVS else b""))
+
+
+def _raise_done(answer: bytes, flags: int) -> None:
+    if len(answer) < _HEADER.size + 4:
+        return
+    code = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+    if code > 0:
+        attributes = answer[_HEADER.size + 4 :] if flags & _NLM_F_ACK_TLVS else b""
+        raise OSError(code, _text(code, attributes))
+
+
+def _text(code: int, attributes: bytes) -> str:
+    """The kernel's explanation (extended acknowledgement), else the C library's word for errno."""
+    offset = 0
+    while offset + 4 <= len(attributes):
+        length, kind = struct.unpack_from("=HH", attributes, offset)
+        if length < 4:
+            break
+        if kind & 0x3FFF == _NLMSGERR_ATTR_MSG:
+            said = attributes[offset + 4 : offset + length].rstrip(b"\0")
+            return f"{os.strerror(code)} ({said.decode(errors='replace')})"
+        offset += (length + 3) & ~3
+    return os.strerror(code)
