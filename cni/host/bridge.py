@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 from cni.host import link
-from cni.host.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, link_message
+from cni.host.rtnl import NLA_F_NESTED, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, link_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ def set_port(nl: Rtnl, port: Link, *, hairpin: bool, isolated: bool) -> None:
     settings = [("IFLA_BRPORT_MODE", int(hairpin))]
     if isolated:
         settings.append(("IFLA_BRPORT_ISOLATED", 1))
-    message = _port_message(port.ifindex, ("IFLA_PROTINFO", {"attrs": settings}))
+    message = _port_message(port.ifindex, ("IFLA_PROTINFO", {"attrs": settings}, NLA_F_NESTED))
     what = f"set hairpin {'on' if hairpin else 'off'}"
     if isolated:
         what += " and isolation on"
@@ -101,7 +101,7 @@ def _change(nl: Rtnl, port: Link, kind: int, vid: int, flags: int, verb: str) ->
     )  # fmt: skip
 
 
-def _port_message(index: int, *attributes: tuple[str, object]) -> Message:
+def _port_message(index: int, *attributes: tuple[object, ...]) -> Message:
     message = link_message()
     message["family"] = _AF_BRIDGE
     message["index"] = index

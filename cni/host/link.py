@@ -6,12 +6,14 @@ import errno
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.host.rtnl import (
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_EXCL,
     RTM_DELLINK,
     RTM_DELLINKPROP,
     RTM_GETLINK,
     RTM_NEWLINK,
+    RTM_NEWLINKPROP,
     Message,
     Rtnl,
     decoded,
@@ -170,6 +172,14 @@ def set_master(nl: Rtnl, link: Link, master: Link) -> None:
     change(nl, link, ("IFLA_MASTER", master.ifindex), what=f'set master "{master.name}"')
 
 
+def enslave(nl: Rtnl, link: Link, master: Link, *, alias: str) -> None:
+    """Make the link a port of the master, and say by its alias whose it is."""
+    change(
+        nl, link, ("IFLA_MASTER", master.ifindex), ("IFLA_IFALIAS", alias),
+        what=f'set master "{master.name}"',
+    )  # fmt: skip
+
+
 def set_alias(nl: Rtnl, link: Link, alias: str) -> None:
     change(nl, link, ("IFLA_IFALIAS", alias), what=f'set alias "{alias}"')
 
@@ -188,6 +198,18 @@ def move(nl: Rtnl, link: Link, netns_fd: int, name: str) -> None:
         nl, link, ("IFLA_NET_NS_FD", netns_fd), ("IFLA_IFNAME", name),
         what=f'move to another namespace as "{name}"',
     )  # fmt: skip
+
+
+def add_altnames(nl: Rtnl, link: Link, names: Iterable[str]) -> None:
+    """Give the link those alternative names that it has not."""
+    missing = [name for name in names if name not in link.altnames]
+    if missing:
+        properties = {"attrs": [("IFLA_ALT_IFNAME", name) for name in missing]}
+        message = _message(link.ifindex, ("IFLA_PROP_LIST", properties))
+        nl.request(
+            message, RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND,
+            what=f'add alternative names {" ".join(missing)} to "{link.name}"',
+        )  # fmt: skip
 
 
 def drop_altnames(nl: Rtnl, link: Link, names: Iterable[str]) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cni.host.rtnl import (
     NLM_F_CREATE,
-    NLM_F_EXCL,
     NLM_F_REPLACE,
     RTM_DELROUTE,
     RTM_GETROUTE,
@@ -58,10 +57,10 @@ class Route(NamedTuple):
 def add(nl: Rtnl, route: Route) -> None:
     """Add the route; raises FileExistsError when there is the same one.
 
-    A second default of another interface is added beside the first, as the kernel orders them.
+    A second default through another interface is added to the first: IPv4 prefers the newest,
+    IPv6 makes a multipath of them.
     """
-    flags = NLM_F_CREATE | (NLM_F_EXCL if route.is_ipv6 else 0)
-    nl.request(_message(route), RTM_NEWROUTE, flags, what=f"add route {route}")
+    nl.request(_message(route), RTM_NEWROUTE, NLM_F_CREATE, what=f"add route {route}")
 
 
 def ensure(nl: Rtnl, route: Route) -> None:

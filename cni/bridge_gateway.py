@@ -1,0 +1,185 @@
+"""What the containers of a bridge share: the bridge, its gateway addresses, forwarding.
+
+Others may depend on it as soon as it is there, so what an ADD made is undone only while no other
+container is attached, and under the lock that every attaching ADD takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import time
+from typing import TYPE_CHECKING
+
+from cni.core.types import Interface, Route
+from cni.host import address, link, neighbour, sysctl
+from cni.host import bridge as linux_bridge
+from cni.store.lock import locked
+
+if TYPE_CHECKING:
+    from cni.conf import Bridge
+    from cni.core.types import IPConfig, Result
+    from cni.host.link import Link
+    from cni.host.rtnl import Rtnl
+
+_PORT_WAIT = 2.5  #: seconds until a port's carrier must be up
+
+
+class Shared:
+    """The shared side of one ADD, and how to take it back."""
+
+    def __init__(self, nl: Rtnl, name: str, lock_path: str) -> None:
+        self._nl = nl
+        self._name = name
+        self._lock_path = lock_path
+        self._bridge_made = False
+        self._links_made: list[str] = []
+        self._addresses_added: list[tuple[Link, str]] = []
+        self._addresses_replaced: list[tuple[Link, str]] = []
+
+    def ensure_bridge(self, conf: Bridge) -> Link:
+        """The bridge, up; promiscuous when asked. Call with the lock held."""
+        filtering = bool(conf.vlan) or conf.vlan_trunk is not None
+        bridge, self._bridge_made = linux_bridge.ensure(
+            self._nl, conf.bridge, mtu=conf.mtu, vlan_filtering=filtering
+        )
+        if conf.promisc_mode:
+            link.set_promiscuous(self._nl, bridge)
+        if self._bridge_made:
+            ignore_router_advertisements(bridge.name)  # we own the routes
+        if not bridge.is_up:
+            link.set_up(self._nl, bridge)
+        return bridge
+
+    def ensure_gateways(self, result: Result, conf: Bridge) -> tuple[Interface, ...]:
+        """Put the gateways on the bridge, or on its VLAN interface, and enable forwarding.
+
+        Returns the VLAN interface, if there is one, for the result.
+        """
+        bridge = link.get(self._nl, conf.bridge)
+        target = self._ensure_vlan_link(bridge, conf.vlan) if conf.vlan else bridge
+        wanted = gateway_addresses(result.ips)
+        with locked(self._lock_path):
+            for cidr in wanted:
+                self._ensure_address(target, cidr, wanted, force=conf.force_address)
+        families = {":" in cidr for cidr in wanted}
+        if False in families:
+            sysctl.ensure("net/ipv4/ip_forward", "1")
+        if True in families:
+            sysctl.ensure("net/ipv6/conf/all/forwarding", "1")
+        return (Interface(target.name, target.mac),) if conf.vlan else ()
+
+    def _ensure_vlan_link(self, bridge: Link, vlan: int) -> Link:
+        """A veth whose peer is a port in that VLAN: the gateway's foot in it."""
+        name = vlan_link_name(bridge.name, vlan)
+        with locked(self._lock_path):
+            found = link.find(self._nl, name)
+            if found is not None:
+                return found
+            self._links_made.append(name)
+            foot = vlan_port_name(name)
+            peer = {"attrs": [("IFLA_IFNAME", foot)]}
+            link.create(self._nl, name, "veth", data={"attrs": [("VETH_INFO_PEER", peer)]})
+            port = link.get(self._nl, foot)
+            link.enslave(self._nl, port, bridge, alias=f"{name} gateway")
+            linux_bridge.set_vlans(
+                self._nl, port, [linux_bridge.Vlan(vlan, native=True)], keep=False
+            )
+            link.set_up(self._nl, port)
+            made = link.get(self._nl, name)
+            link.set_up(self._nl, made)
+            return made
+
+    def _ensure_address(self, target: Link, cidr: str, own: list[str], *, force: bool) -> None:
+        """Raises FileExistsError when the link has another address in the way and not `force`."""
+        for held in conflicts(address.list_addresses(self._nl, target), cidr, own):
+            if not force:
+                error = FileExistsError(
+                    17, f'"{target.name}" already has an IP address different from {cidr}: {held}'
+                )
+                error.add_note("set bridge address")
+                raise error
+            address.remove(self._nl, target, held)
+            self._addresses_replaced.append((target, held))
+        self._addresses_added.append((target, cidr))
+        if not address.ensure(self._nl, target, cidr):
+            self._addresses_added.pop()
+            return
+        # a MAC that was set stays; one that was not follows the port with the lowest
+        link.set_mac(self._nl, target, link.get(self._nl, target.name).mac)
+
+    def undo(self) -> None:
+        """Take back what this ADD made, unless another container is attached by now."""
+        with locked(self._lock_path):
+            bridge = link.find(self._nl, self._name)
+            if bridge is None or self._in_use(bridge):
+                return
+            for name in self._links_made:
+                link.remove(self._nl, name)
+            if self._bridge_made:
+                link.remove(self._nl, self._name)
+                return
+            for target, cidr in self._addresses_added:
+                address.remove(self._nl, target, cidr)
+            for target, cidr in self._addresses_replaced:
+                address.ensure(self._nl, target, cidr)
+
+    def _in_use(self, bridge: Link) -> bool:
+        feet = {vlan_port_name(name) for name in self._links_made}
+        return any(port.name not in feet for port in link.ports(self._nl, bridge.ifindex))
+
+
+def gateway_addresses(ips: tuple[IPConfig, ...]) -> list[str]:
+    """The gateways with the prefix lengths of their subnets, IPv4 first, each once."""
+    cidrs = [f"{ip.gateway}/{ip.address.partition('/')[2]}" for ip in ips if ip.gateway]
+    return sorted(dict.fromkeys(cidrs), key=lambda cidr: ":" in cidr)
+
+
+def conflicts(held: list[address.Address], cidr: str, own: list[str]) -> list[str]:
+    """The addresses that stand in the way: any other IPv4 one, an IPv6 one of the same subnet."""
+    wanted = ipaddress.ip_interface(cidr)
+    ours = {ipaddress.ip_interface(each) for each in own}
+    found = []
+    for each in held:
+        interface = ipaddress.ip_interface(each.cidr)
+        if interface in ours or interface.version != wanted.version or each.scope:
+            continue
+        if wanted.version == 4 or interface.network.overlaps(wanted.network):
+            found.append(each.cidr)
+    return found
+
+
+def default_route(dst: str, gw: str) -> Route:
+    return Route(dst, gw)
+
+
+def vlan_link_name(bridge: str, vlan: int) -> str:
+    return f"{bridge}.{vlan}"
+
+
+def vlan_port_name(name: str) -> str:
+    return f"veth{hashlib.sha512(name.encode()).hexdigest()[:11]}"
+
+
+def ignore_router_advertisements(ifname: str) -> None:
+    sysctl.write_if_present(f"net/ipv6/conf/{ifname}/accept_ra", "0")
+
+
+def forget_neighbour(nl: Rtnl, bridge: Link, ip: IPConfig) -> None:
+    neighbour.forget(nl, bridge, ip.address.partition("/")[0])
+
+
+def wait_forwarding(nl: Rtnl, port: Link) -> None:
+    """Wait until the port forwards: what the container sends before is lost.
+
+    Raises OSError ETIMEDOUT.
+    """
+    deadline = time.monotonic() + _PORT_WAIT
+    pause = 0.001
+    while link.get(nl, port.name).operstate != "UP":
+        if time.monotonic() > deadline:
+            error = TimeoutError(110, f"not up after {_PORT_WAIT:g} s")
+            error.add_note(f'wait for bridge port "{port.name}"')
+            raise error
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)

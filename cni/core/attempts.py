@@ -1,0 +1,36 @@
+"""DEL and GC attempt everything, and say at the end what failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ParamSpec
+
+from cni.core.errors import CniError, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+
+
+class Attempts:
+    """Runs steps one after another; `finish` raises the first error, its message naming all."""
+
+    def __init__(self) -> None:
+        self.errors: list[CniError] = []
+
+    def run(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether the step succeeded."""
+        try:
+            step(*args, **kwargs)
+        except Exception as error:
+            self.errors.append(describe(error))
+            return False
+        return True
+
+    def finish(self) -> None:
+        if not self.errors:
+            return
+        first, *others = self.errors
+        if not others:
+            raise first
+        raise CniError(first.code, " / ".join(str(each) for each in self.errors))

@@ -1,0 +1,78 @@
+"""What a moved device was on the host: written before it is moved, dropped when it is back.
+
+`<state>/host-device/<container ID>-<ifname>`, JSON. The original keeps only the host name, in the
+device's alias; we write that too, so that either can delete what the other added.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cni.store import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cni.core.types import Attachment, Request
+
+_VERSION = 1
+
+
+class Record(NamedTuple):
+    """A device and its attachment; `pci` is the PCI address, empty for a virtual device."""
+
+    network: str
+    container_id: str
+    ifname: str
+    host_name: str
+    alias: str = ""
+    mac: str = ""
+    mtu: int = 0
+    up: bool = False
+    pci: str = ""
+    kind: str = ""
+    altnames: tuple[str, ...] = ()
+    netns: str = ""
+    netns_inode: int = 0
+
+
+def path(state_dir: str, container_id: str, ifname: str) -> str:
+    return f"{state_dir}/host-device/{container_id}-{ifname}"
+
+
+def write(req: Request, record: Record) -> None:
+    fields: dict[str, Any] = {"version": _VERSION, **record._asdict()}
+    target = path(req.state_dir, record.container_id, record.ifname)
+    files.write(target, json.dumps(fields).encode())
+
+
+def read(req: Request, attachment: Attachment) -> Record | None:
+    """The record of the attachment; None when there is none, or none that can be understood."""
+    return _read(path(req.state_dir, attachment.container_id, attachment.ifname))
+
+
+def of_network(req: Request) -> Iterator[Record]:
+    """All records that this network made."""
+    directory = f"{req.state_dir}/host-device"
+    for name in files.names(directory):
+        record = _read(f"{directory}/{name}")
+        if record and record.network == req.network:
+            yield record
+
+
+def remove(req: Request, record: Record) -> None:
+    files.remove(path(req.state_dir, record.container_id, record.ifname))
+
+
+def _read(target: str) -> Record | None:
+    try:
+        fields = json.loads(files.read(target) or b"")
+        del fields["version"]
+        record = Record(**{key: value for key, value in fields.items() if key in Record._fields})
+        record = record._replace(altnames=tuple(record.altnames))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    defaults = Record("", "", "", "")
+    sound = all(isinstance(value, type(default)) for value, default in zip(record, defaults))
+    return record if sound and record.host_name else None

@@ -1,0 +1,249 @@
+"""Masquerading of what a container sends out of its subnet, with nftables or iptables.
+
+Tables, chains and comments are those of the original plugins, so that either side can remove
+what the other made. An owner is (network, container, interface).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import ipaddress
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from cni.core import spawn
+from cni.host import nft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+BACKENDS = ("nftables", "iptables")
+
+_TABLE = "inet cni_plugins_masquerade"
+_TABLE_COMMENT = "Masquerading for plugins from github.com/containernetworking/plugins"
+_CHAIN_COMMENT = (
+    "Masquerade traffic from certain IPs to any (non-multicast) IP outside their subnet"
+)
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Owner(NamedTuple):
+    """Whose traffic it is."""
+
+    network: str
+    container: str
+    ifname: str
+
+
+def ensure(owner: Owner, addresses: Iterable[str], backend: str) -> None:
+    """Masquerade what leaves `addresses` (CIDR) for other subnets; twice is the same as once.
+
+    Raises OSError with the words of nft or iptables.
+    """
+    if backend == "iptables":
+        _ensure_iptables(owner, addresses)
+    else:
+        _ensure_nft(owner, addresses)
+
+
+def remove(owner: Owner, addresses: Collection[str]) -> None:
+    """Remove the owner's rules of both backends; gone is fine.
+
+    `addresses` tells two interfaces of one container apart where iptables cannot; empty, when the
+    container is gone, means all of them.
+    """
+    _remove_nft(lambda comment: comment.startswith(_hashes(owner)))
+    for command, family in (("iptables", "ip"), ("ip6tables", "ip6")):
+        if _iptables_has(family, _chain(owner)):
+            _remove_iptables(command, owner, addresses)
+
+
+def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
+    """Remove the network's rules whose (container, interface) is not in `valid`."""
+    kept = {_hashes(Owner(network, container, ifname)) for container, ifname in valid}
+    prefix = _hash(network)
+    _remove_nft(lambda comment: comment.startswith(prefix) and comment[:33] not in kept)
+    containers = {container for container, _ in valid}
+    for command, family in (("iptables", "ip"), ("ip6tables", "ip6")):
+        if not _iptables_has(family):
+            continue
+        for container in _iptables_containers(command, network) - containers:
+            _remove_iptables(command, Owner(network, container, ""), ())
+
+
+def is_set(owner: Owner, addresses: Collection[str], backend: str) -> bool:
+    """Whether there is a rule for each of the addresses."""
+    if backend == "iptables":
+        return all(_jump(owner, each) in _iptables_rules(_command(each)) for each in addresses)
+    found = [r for r in _nft_rules() if r.get("comment", "").startswith(_hashes(owner))]
+    return len(found) == len(addresses)
+
+
+def unavailable(backend: str) -> str:
+    """Why the backend cannot be used; empty when it can."""
+    try:
+        if backend == "iptables":
+            _iptables_rules("iptables")
+        else:
+            nft.rules(_TABLE)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+# nftables
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha512(text.encode()).hexdigest()[:16]
+
+
+def _hashes(owner: Owner) -> str:
+    return f"{_hash(owner.network)}-{_hash(f'{owner.ifname}:{owner.container}')}"
+
+
+def _ensure_nft(owner: Owner, addresses: Iterable[str]) -> None:
+    network, container, ifname = owner
+    comment = nft.quoted(f"{_hashes(owner)}, net: {network}, if: {ifname}, id: {container}")
+    lines = [
+        f'add table {_TABLE} {{ comment "{_TABLE_COMMENT}"; }}',
+        f'add chain {_TABLE} masq_checks {{ comment "{_CHAIN_COMMENT}"; }}',
+        f"add chain {_TABLE} postrouting {{ type nat hook postrouting priority 100; }}",
+        f"flush chain {_TABLE} postrouting",
+        f"add rule {_TABLE} postrouting ip daddr == 224.0.0.0/4 return",
+        f"add rule {_TABLE} postrouting ip6 daddr == ff00::/8 return",
+        f"add rule {_TABLE} postrouting goto masq_checks",
+        *(_nft_delete(r) for r in _nft_rules() if r.get("comment", "").startswith(_hashes(owner))),
+    ]
+    for each in addresses:
+        interface = ipaddress.ip_interface(each)
+        family = "ip" if interface.version == 4 else "ip6"
+        lines.append(
+            f"add rule {_TABLE} masq_checks {family} saddr == {interface.ip}"
+            f" {family} daddr != {interface.network} masquerade comment {comment}"
+        )
+    nft.apply("\n".join(lines), f"masquerade {' '.join(addresses)}")
+
+
+def _remove_nft(matches: Callable[[str], bool]) -> None:
+    lines = [_nft_delete(rule) for rule in _nft_rules() if matches(rule.get("comment", ""))]
+    if lines:
+        nft.apply("\n".join(lines), "remove masquerading")
+
+
+def _nft_rules() -> list[dict[str, str]]:
+    return nft.rules(_TABLE, "masq_checks")
+
+
+def _nft_delete(rule: dict[str, str]) -> str:
+    return f"delete rule {_TABLE} masq_checks handle {rule['handle']}"
+
+
+# iptables
+
+
+def _chain(owner: Owner) -> str:
+    digest = hashlib.sha512(f"{owner.network}{owner.container}".encode()).hexdigest()
+    return f"CNI-{digest[:24]}"
+
+
+def _command(address: str) -> str:
+    return "ip6tables" if ":" in address else "iptables"
+
+
+def _comment(owner: Owner) -> str:
+    text = f'name: "{owner.network}" id: "{owner.container}"'
+    return '"' + (text if len(text) <= 255 else text[:252] + "...").replace('"', '\\"') + '"'
+
+
+def _jump(owner: Owner, address: str) -> str:
+    interface = ipaddress.ip_interface(address)
+    host = f"{interface.ip}/{interface.max_prefixlen}"
+    comment = f"-m comment --comment {_comment(owner)}"
+    return f"-A POSTROUTING -s {host} {comment} -j {_chain(owner)}"
+
+
+def _body(owner: Owner, address: str) -> list[str]:
+    interface = ipaddress.ip_interface(address)
+    multicast = "224.0.0.0/4" if interface.version == 4 else "ff00::/8"
+    comment = f"-m comment --comment {_comment(owner)}"
+    return [
+        f"-A {_chain(owner)} -d {interface.network} {comment} -j ACCEPT",
+        f"-A {_chain(owner)} ! -d {multicast} {comment} -j MASQUERADE",
+    ]
+
+
+def _ensure_iptables(owner: Owner, addresses: Iterable[str]) -> None:
+    for command in ("iptables", "ip6tables"):
+        own = [each for each in addresses if _command(each) == command]
+        if not own:
+            continue
+        present = _iptables_rules(command)
+        wanted = [line for each in own for line in (*_body(owner, each), _jump(owner, each))]
+        # the masquerade must stay behind every accepted subnet of the chain
+        old = [line for line in present if line.startswith(f"-A {_chain(owner)} ")]
+        body = dict.fromkeys(line for line in (*old, *wanted) if f"-A {_chain(owner)} " in line)
+        jumps = [line for line in wanted if "-A POSTROUTING " in line and line not in present]
+        ordered = sorted(body, key=lambda line: line.endswith("MASQUERADE"))
+        _restore(command, [f":{_chain(owner)} - [0:0]", *ordered, *jumps])
+
+
+def _remove_iptables(command: str, owner: Owner, addresses: Collection[str]) -> None:
+    chain = _chain(owner)
+    present = _iptables_rules(command)
+    jumps = [line for line in present if line.endswith(f" -j {chain}")]
+    own = {_jump(owner, each) for each in addresses if _command(each) == command}
+    # the older plugin wrote the subnet where the newer writes the host address
+    gone = [line for line in jumps if not addresses or line in own] if len(jumps) > 1 else jumps
+    lines = [line.replace("-A", "-D", 1) for line in gone]
+    if len(gone) == len(jumps):
+        lines += [f"-F {chain}", f"-X {chain}"]
+    if f"-N {chain}" in present:
+        _restore(command, lines)
+
+
+def _iptables_containers(command: str, network: str) -> set[str]:
+    """The containers that have a chain for this network, read from the comments."""
+    marker = f'--comment "name: \\"{network}\\" id: \\"'
+    return {
+        line.split(marker, 1)[1].split('\\"', 1)[0]
+        for line in _iptables_rules(command)
+        if line.startswith("-A POSTROUTING ") and marker in line
+    }
+
+
+def _iptables_has(family: str, chain: str = "POSTROUTING") -> bool:
+    """Whether the nat table may hold our rules, without starting iptables for every DEL."""
+    try:
+        with open(f"/proc/net/{family}_tables_names") as names:
+            if "nat\n" in names.readlines():
+                return True
+    except OSError:
+        pass  # no legacy iptables in this kernel
+    return bool(nft.rules(f"{family} nat", chain))
+
+
+def _iptables_rules(command: str) -> list[str]:
+    return _iptables([command, "--wait", "60", "-t", "nat", "-S"], b"").splitlines()
+
+
+def _restore(command: str, lines: list[str]) -> None:
+    """One transaction, as one process; `--wait` bounds what a stuck lock can cost, in seconds."""
+    text = "\n".join(["*nat", *lines, "COMMIT", ""])
+    _iptables([f"{command}-restore", "--noflush", "--wait", "60"], text.encode())
+
+
+def _iptables(argv: list[str], stdin: bytes) -> str:
+    executable = spawn.find(argv[0], (os.environ.get("PATH") or _PATH).split(os.pathsep))
+    if executable is None:
+        error = OSError(errno.ENOENT, "executable not found")
+        error.add_note(f"run {argv[0]}")
+        raise error
+    done = spawn.run([executable, *argv[1:]], os.environ, stdin, timeout=70)
+    if done.status:
+        complaint = done.stderr.decode(errors="replace").strip()[:500]
+        error = OSError(errno.EINVAL, complaint or f"exit status {done.status}")
+        error.add_note(f"run {' '.join(argv)}")
+        raise error
+    return done.stdout.decode(errors="replace")

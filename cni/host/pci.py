@@ -1,0 +1,60 @@
+"""Devices on the PCI and auxiliary buses, as sysfs shows them.
+
+/sys shows the interfaces of the namespace it was mounted in: the host's.
+"""
+
+from __future__ import annotations
+
+import os
+
+PCI, AUXILIARY = "/sys/bus/pci/devices", "/sys/bus/auxiliary/devices"
+_DEVICES = "/sys/devices/"
+
+#: drivers that give a device to a program instead of to the kernel's network stack
+USERSPACE_DRIVERS = frozenset({"vfio-pci", "uio_pci_generic", "igb_uio"})
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
+
+
+def is_device_id(text: str) -> bool:
+    """Whether the text can be a device's name on a bus, and no path."""
+    return bool(text) and _PLAIN.issuperset(text) and ".." not in text
+
+
+def exists(bus: str, device: str) -> bool:
+    return os.path.exists(f"{bus}/{device}")
+
+
+def driver(bus: str, device: str) -> str:
+    """The name of the bound driver; empty when there is none."""
+    try:
+        return os.path.basename(os.readlink(f"{bus}/{device}/driver"))
+    except OSError:
+        return ""
+
+
+def interfaces(bus: str, device: str) -> list[str]:
+    """The device's network interfaces here; of a virtio device those of its child."""
+    root = f"{bus}/{device}"
+    found = _names(f"{root}/net")
+    for child in _names(root):
+        if child.startswith("virtio"):
+            found += _names(f"{root}/{child}/net")
+    return found
+
+
+def interface_at(path: str) -> str:
+    """The first interface of the device at a path below /sys/devices; empty when it has none.
+
+    Raises ValueError for a path that is not, or leads, elsewhere.
+    """
+    if not path.startswith(_DEVICES) or not os.path.realpath(path).startswith(_DEVICES):
+        raise ValueError(f'kernel device path "{path}" must be absolute and begin with {_DEVICES}')
+    return next(iter(_names(f"{path}/net")), "")
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
