@@ -39,10 +39,7 @@ class Shared:
 
     def ensure_bridge(self, conf: Bridge) -> Link:
         """The bridge, up; promiscuous when asked. Call with the lock held."""
-        filtering = bool(conf.vlan) or conf.vlan_trunk is not None
-        bridge, self._bridge_made = linux_bridge.ensure(
-            self._nl, conf.bridge, mtu=conf.mtu, vlan_filtering=filtering
-        )
+        bridge = linux_bridge.require(self._find_or_create(conf))
         if conf.promisc_mode:
             link.set_promiscuous(self._nl, bridge)
         if self._bridge_made:
@@ -50,6 +47,19 @@ class Shared:
         if not bridge.is_up:
             link.set_up(self._nl, bridge)
         return bridge
+
+    def _find_or_create(self, conf: Bridge) -> Link:
+        """A bridge that exists keeps its MTU and its VLAN filtering."""
+        found = link.find(self._nl, conf.bridge)
+        if found is not None:
+            return found
+        self._bridge_made = True  # before the call, as whatever may go wrong follows it
+        filtering = bool(conf.vlan) or conf.vlan_trunk is not None
+        try:
+            linux_bridge.create(self._nl, conf.bridge, mtu=conf.mtu, vlan_filtering=filtering)
+        except FileExistsError:
+            self._bridge_made = False  # someone outside the lock was faster
+        return link.get(self._nl, conf.bridge)
 
     def ensure_gateways(self, result: Result, conf: Bridge) -> tuple[Interface, ...]:
         """Put the gateways on the bridge, or on its VLAN interface, and enable forwarding.

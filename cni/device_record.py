@@ -42,6 +42,11 @@ def path(state_dir: str, container_id: str, ifname: str) -> str:
 
 
 def write(req: Request, record: Record) -> None:
+    """Write the record; the device is on the host now, so any older record of it is stale."""
+    for name in files.names(f"{req.state_dir}/host-device"):
+        older = _read(f"{req.state_dir}/host-device/{name}")
+        if older and (older.pci, older.host_name) == (record.pci, record.host_name):
+            remove(req, older)
     fields: dict[str, Any] = {"version": _VERSION, **record._asdict()}
     target = path(req.state_dir, record.container_id, record.ifname)
     files.write(target, json.dumps(fields).encode())
@@ -74,5 +79,7 @@ def _read(target: str) -> Record | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     defaults = Record("", "", "", "")
-    sound = all(isinstance(value, type(default)) for value, default in zip(record, defaults))
+    sound = all(
+        isinstance(value, type(default)) for value, default in zip(record, defaults, strict=True)
+    )
     return record if sound and record.host_name else None

@@ -209,7 +209,7 @@ def take_back(req: Request, record: Record) -> None:
 
 
 def open_recorded(req: Request, record: Record) -> Sandbox | None:
-    """The container's namespace: the runtime's path, or the recorded one if it is still the same."""
+    """The container's namespace: the runtime's path, or the recorded one if still the same."""
     if req.netns and (req.container_id, req.ifname) == (record.container_id, record.ifname):
         return netns.open_if_present(req.netns)
     sandbox = netns.open_if_present(record.netns)
@@ -220,7 +220,7 @@ def open_recorded(req: Request, record: Record) -> Sandbox | None:
 
 
 def locate(nl: Rtnl, record: Record) -> Link | None:
-    """The device in the container, by bus address or alias: the name may have been changed."""
+    """The device in a namespace, by bus address or alias: the name may have been changed."""
     links = link.list_links(nl)
     if record.pci:
         for each in links:
@@ -244,22 +244,20 @@ def move_out(nl: Rtnl, sandbox_nl: Rtnl, inside: Link, host_name: str) -> None:
 
 
 def await_return(nl: Rtnl, record: Record) -> Link | None:
-    """The device on the host; one of a dead namespace comes back by itself, under any name.
+    """The device on the host, if it still bears our mark there.
 
-    A virtual device (one with a kind) died with its namespace, and there is nothing to wait for.
+    One of a dead namespace comes back by itself, a little later and under any name. A virtual
+    device (one with a kind) died with its namespace, and there is nothing to wait for.
     """
     deadline = time.monotonic() + (_RETURN_WAIT if record.pci and not record.kind else 0)
     while True:
-        if record.pci:
-            found = next(
-                (each for each in link.list_links(nl) if each.parent_device == record.pci), None
-            )
-        else:
-            found = link.find(nl, record.host_name) or locate(nl, record)
+        found = locate(nl, record)
         if found is not None:
-            return found
+            # unmarked under its own name: it is back already, and may have a new purpose
+            ours = found.alias == record.host_name or found.name != record.host_name
+            return found if ours else None
         if time.monotonic() >= deadline:
-            log.warning("device did not come back to the host", device=record.host_name)
+            log.info("device is not on the host", device=record.host_name)
             return None
         time.sleep(0.05)
 

@@ -27,25 +27,20 @@ class Vlan(NamedTuple):
     native: bool = False
 
 
-def ensure(nl: Rtnl, name: str, *, mtu: int = 0, vlan_filtering: bool = False) -> tuple[Link, bool]:
-    """The bridge of that name, and whether it was made just now.
-
-    One that exists keeps its MTU and its VLAN filtering. Raises OSError EEXIST when the name
-    belongs to something else.
-    """
-    created = True
+def create(nl: Rtnl, name: str, *, mtu: int = 0, vlan_filtering: bool = False) -> None:
+    """A new bridge; mtu 0 is the kernel's. Raises FileExistsError when the name is taken."""
     attributes = [("IFLA_MTU", mtu)] if mtu else []
     data = {"attrs": [("IFLA_BR_VLAN_FILTERING", 1)]} if vlan_filtering else None
-    try:
-        link.create(nl, name, "bridge", *attributes, data=data)
-    except FileExistsError:
-        created = False
-    found = link.get(nl, name)
+    link.create(nl, name, "bridge", *attributes, data=data)
+
+
+def require(found: Link) -> Link:
+    """The link, if it is a bridge; raises OSError EEXIST otherwise."""
     if found.kind != "bridge":
-        error = OSError(errno.EEXIST, f'"{name}" already exists but is not a bridge')
-        error.add_note(f'create bridge "{name}"')
+        error = OSError(errno.EEXIST, f'"{found.name}" already exists but is not a bridge')
+        error.add_note(f'create bridge "{found.name}"')
         raise error
-    return found, created
+    return found
 
 
 def set_port(nl: Rtnl, port: Link, *, hairpin: bool, isolated: bool) -> None:

@@ -1,0 +1,1 @@
+"""Tests, by what they need: nothing, root, real clients, a virtual machine."""
