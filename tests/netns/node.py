@@ -8,13 +8,13 @@ import json
 import os
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import skel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,7 +26,6 @@ class Reply(NamedTuple):
     status: int
     value: Any
 
-    @property
     def ok(self) -> Any:
         assert self.status == 0, self.value
         return self.value
@@ -137,7 +136,8 @@ class Node:
             "nft": [line for line in self.nft().splitlines() if ' comment "' in line],
             "files": sorted(str(p.relative_to(self.state)) for p in self._records()),
         }
-        for name, each in [("host", self), *((pod.name, pod) for pod in pods)]:
+        views: list[tuple[str, Node | Pod]] = [("host", self), *((p.name, p) for p in pods)]
+        for name, each in views:
             world[name] = _stable(
                 each.ip("address"), each.ip("-4", "route"), each.ip("-6", "route")
             )

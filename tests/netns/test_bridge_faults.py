@@ -32,7 +32,7 @@ def test_bridge_add_failing_at_every_call(node: Node, after: bool, first: bool) 
     if not first:
         addresses = [{"address": "10.1.2.9/24"}, {"address": "fd00:1::9/64"}]
         other = {**CONF, "ipam": {"type": "static", "addresses": addresses}}
-        node.call("ADD", other, node.pod()).ok
+        node.call("ADD", other, node.pod()).ok()
     pod = node.pod()
     before = node.snapshot(pod)
     for nth in range(1, 200):
@@ -40,12 +40,12 @@ def test_bridge_add_failing_at_every_call(node: Node, after: bool, first: bool) 
             reply = node.call("ADD", CONF, pod)
         if not fault.hit:
             assert nth > 20
-            reply.ok
+            reply.ok()
             return
         if reply.status:  # some calls may fail without harm: announcements, hints
             assert node.snapshot(pod) == before, f"call {nth}: {fault.hit}"
         else:
-            node.call("DEL", CONF, pod).ok
+            node.call("DEL", CONF, pod).ok()
             if first:
                 node.ip("link", "delete", "br0")  # a bridge outlives the pods of a good ADD
             assert node.snapshot(pod) == before, f"call {nth}: {fault.hit} (after DEL)"
