@@ -1,0 +1,157 @@
+"""ADD: the delegates in order; if one fails, those that were started are deleted in reverse."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cni.core import versions
+from cni.core.attempts import Attempts
+from cni.core.errors import CniError, Code, invalid
+from cni.core.undo import Undo
+from meta.multus import (
+    chain,
+    default_route,
+    delegates,
+    detach,
+    lock,
+    recover,
+    results,
+    sandbox,
+    scratch,
+)
+
+if TYPE_CHECKING:
+    from cni.core.types import Request, Result
+    from meta.multus.delegates import Delegate
+    from meta.multus.scratch import Home, Record
+
+
+def add(req: Request, wanted: list[Delegate], home: Home) -> Result:
+    """Attach the container to every network; the master's result is the answer.
+
+    Raises CniError with the code of the delegate that failed; nothing is attached then.
+    """
+    gateways = default_route.wanted(wanted)
+    with lock.container(home.run_dir, req.container_id):
+        _remove_leftovers(req, home)
+        _refuse_taken_ifnames(req, wanted)
+        record = scratch.new(home, req.container_id, req.ifname, wanted)
+        record.network, record.netns = req.network, req.netns
+        with Undo() as undo:
+            undo.push(record.settle)
+            record.create()
+            answers = [_attach(req, record, index, undo) for index in range(len(wanted))]
+            if gateways:
+                answers = _route(req, record, answers, gateways)
+            versions.render(answers[0], req.cni_version)  # what cannot be told must not stay
+            record.finish()
+            undo.keep()
+    return answers[0]
+
+
+def _attach(req: Request, record: Record, index: int, undo: Undo) -> Result:
+    delegate = record.delegates[index]
+    undo.push(_detach_started, req, record, index)
+    record.start(index)
+    try:
+        result = chain.add(req, delegate)
+    except CniError as error:
+        raise _about(error, req, delegate) from error
+    results.write(record.home.cni_dir, record.attached(index), result)
+    return result
+
+
+def _detach_started(req: Request, record: Record, index: int) -> None:
+    if index in record.pending:
+        detach.remove_one(req, record, index)
+
+
+def _about(error: CniError, req: Request, delegate: Delegate) -> CniError:
+    """The error in the words of the original, which operators search for."""
+    name = delegate.network.name
+    pod = delegates.pod_label(req.args)
+    return error.within(
+        f'[{pod}{":" if pod else ""}{name}]: error adding container to network "{name}"'
+    )
+
+
+def _route(
+    req: Request, record: Record, answers: list[Result], gateways: default_route.Gateways
+) -> list[Result]:
+    """Move the pod's default routes to where they were asked for, in the kernel and on record."""
+    targets = {
+        family: (record.delegates[index].ifname, gateway)
+        for family, (index, gateway) in gateways.items()
+    }
+    try:
+        sandbox.move_default_routes(req.netns, targets)
+    except OSError as error:
+        error.add_note("default-route")
+        raise
+    routed = default_route.applied(answers, gateways)
+    for index, result in enumerate(routed):
+        if result != answers[index]:
+            results.write(record.home.cni_dir, record.attached(index), result)
+    return routed
+
+
+def _refuse_taken_ifnames(req: Request, wanted: list[Delegate]) -> None:
+    """Before anything is attached: the rollback of a late refusal would take a live interface."""
+    taken = sandbox.present(req.netns, [each.ifname for each in wanted])
+    for each in wanted:
+        if each.ifname in taken:
+            raise invalid(
+                f'DelegateAdd: cannot set "{each.network.type}" interface name to "{each.ifname}":'
+                f" validateIfName: interface name {each.ifname} already exists"
+            )
+
+
+def _remove_leftovers(req: Request, home: Home) -> None:
+    """What an ADD that was killed, or a container before a boot, has left under this name.
+
+    Raises CniError 7 when the container is attached: a second ADD must not harm it.
+    """
+    record = recover.find(home, req.container_id, req.ifname)
+    if record is None:
+        return
+    is_same = not record.netns or _is_same_file(record.netns, req.netns)
+    if record.is_complete and is_same and _is_attached(req, record):
+        interfaces = ", ".join(each.ifname for each in record.delegates)
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f'container "{req.container_id}" is already attached ({interfaces}): DEL it first',
+            record.path,
+        )
+    netns = req.netns if is_same else lasting_netns(record.netns)
+    attempts = Attempts()
+    detach.remove(req._replace(netns=netns), record, attempts)
+    record.settle()
+    try:
+        attempts.finish()
+    except CniError as error:
+        raise error.within("an earlier ADD of the container cannot be undone") from error
+
+
+def _is_attached(req: Request, record: Record) -> bool:
+    """Whether an interface of the record is there; when nobody can look, the record's word."""
+    if not record.delegates:
+        return False
+    if sandbox.can_look(req.netns):
+        return bool(sandbox.present(req.netns, [each.ifname for each in record.delegates]))
+    return os.path.exists(req.netns)
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return one == other or os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def lasting_netns(recorded: str) -> str:
+    """A recorded namespace that can only be the container's; empty for one of /proc.
+
+    A process ID is given out again: /proc/<pid>/ns/net may be a stranger's by now, the host's even.
+    """
+    return "" if recorded.startswith("/proc/") else recorded

@@ -1,0 +1,72 @@
+"""DEL: everything recorded, in reverse; the record goes when what it records is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cni.core import log
+from cni.core.attempts import Attempts
+from cni.core.errors import CniError
+from meta.multus import chain, lock, recover, results
+from meta.multus.delegates import refreshed
+from meta.multus.scratch import Record
+
+if TYPE_CHECKING:
+    from cni.core.types import Request
+    from meta.conf import Multus
+    from meta.multus.scratch import Home
+
+
+def delete(req: Request, conf: Multus, home: Home) -> None:
+    """Detach the container; needs no namespace, no configuration file, no foreign executable.
+
+    Raises CniError with the first failure's code when something could not be deleted.
+    """
+    with lock.container(home.run_dir, req.container_id):
+        record = recover.find(home, req.container_id, req.ifname)
+        if record is None:
+            _delete_unrecorded(req, conf, home)
+            return
+        if record.is_damaged:
+            recover.add_configured(record, conf, req)
+        attempts = Attempts()
+        remove(req, record, attempts)
+        record.settle()
+    attempts.finish()
+
+
+def remove(req: Request, record: Record, attempts: Attempts) -> None:
+    """Delete what is pending in the record, the last added first."""
+    for index in sorted(record.pending, reverse=True):
+        attempts.run(remove_one, req, record, index)
+
+
+def remove_one(req: Request, record: Record, index: int) -> None:
+    """Delete one delegate and its cached answer.
+
+    Raises CniError naming the network; the delegate is pending still.
+    """
+    delegate = refreshed(record.delegates[index], req, is_master=index == 0)
+    cni_dir, container_id = record.home.cni_dir, record.container_id
+    cached = results.result_of(cni_dir, delegate, container_id)
+    try:
+        chain.delete(req._replace(container_id=container_id), delegate, cached)
+    except CniError as error:
+        name = delegate.network.name
+        raise error.within(f'error deleting container from network "{name}"') from error
+    results.remove(cni_dir, delegate, container_id)
+    record.pending.discard(index)
+
+
+def _delete_unrecorded(req: Request, conf: Multus, home: Home) -> None:
+    """Nothing was attached, or it was deleted before: a DEL to each is courtesy, never a failure.
+
+    The record is written before the first delegate runs, so its absence says so.
+    """
+    record = Record(home, req.container_id, recover.configured(conf, req))
+    record.pending = set(range(len(record.delegates)))
+    attempts = Attempts()
+    remove(req, record, attempts)
+    record.finish()
+    for error in attempts.errors:
+        log.warning("passed over: nothing is recorded of the container", reason=error)

@@ -1,0 +1,54 @@
+"""Records as untrusted input, and records that need not outlive a power failure."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from cni.store import files
+
+MAX_RECORD = 16 << 20  #: bytes; a record of ours has a few thousand
+
+
+class DamagedError(Exception):
+    """The record is there and cannot be used; the text says why."""
+
+
+def read_json(path: str) -> Any:
+    """The parsed file; None when there is none.
+
+    Raises DamagedError for anything that is not the text of a JSON document.
+    """
+    try:
+        # a FIFO or a device of that name would hang the pod
+        if not os.path.isfile(path):
+            if os.path.lexists(path):
+                raise DamagedError("not a regular file")
+            return None
+        if os.path.getsize(path) > MAX_RECORD:
+            raise DamagedError(f"larger than {MAX_RECORD} bytes")
+        data = files.read(path)
+        return None if data is None else json.loads(data.decode())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(str(error)) from None
+
+
+def replace(path: str, data: bytes) -> None:
+    """Replace the file at once, without waiting for the disk (2-10 ms less than `files.write`).
+
+    For what a killed process must leave behind, and a machine without power need not.
+    """
+    directory, name = os.path.split(path)
+    files.ensure_dir(directory)
+    temporary = os.path.join(directory, f".{name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+        os.rename(temporary, path)
+    except BaseException:
+        files.remove(temporary)
+        raise

@@ -1,0 +1,310 @@
+"""DEL: from whatever is left, all of it, as often as the runtime likes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.meta.harness import RESULT, b64
+
+if TYPE_CHECKING:
+    from tests.unit.meta.harness import Json, Node
+
+A: dict[str, object] = {"name": "a", "type": "pa", "cniVersion": "1.0.0"}
+B: dict[str, object] = {"name": "b", "type": "pb", "cniVersion": "0.3.1"}
+BOTH = ["DEL pb net1", "DEL pa eth0"]
+
+
+def added(node: Node) -> Json:
+    node.plugin("pa", "pb")
+    conf = node.conf(A, B)
+    assert node.call("ADD", conf).status == 0
+    node.calls()
+    return conf
+
+
+def go_element(conf: Json, **more: object) -> Json:
+    """As the original writes it, its lossy copies of the configuration included."""
+    summary = {key: conf[key] for key in ("cniVersion", "name", "type") if key in conf}
+    is_list = "plugins" in conf
+    plugins = [{"type": each["type"], "ipam": {}} for each in conf.get("plugins", [])]
+    return {
+        "Conf": {**summary, "ipam": {}, "dns": {}},
+        "ConfList": {**summary, "plugins": plugins} if is_list else {},
+        "Name": f"default/{conf['name']}",
+        "IsFilterV4Gateway": False,
+        "IsFilterV6Gateway": False,
+        "Bytes": b64(conf),
+        **more,
+    }
+
+
+def go_cached(node: Node, conf: Json, ifname: str, **more: object) -> None:
+    directory = node.cni_dir / "results"
+    directory.mkdir(parents=True, exist_ok=True)
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": "cid1",
+        "config": b64(conf),
+        "ifName": ifname,
+        "networkName": conf["name"],
+        "netns": str(node.netns),
+        "cniArgs": [["IgnoreUnknown", "true"], ["K8S_POD_NAME", "p1"]],
+        "result": {**RESULT, "cniVersion": conf.get("cniVersion", "")},
+        **more,
+    }
+    (directory / f"{conf['name']}-cid1-{ifname}").write_text(json.dumps(entry))
+
+
+def test_in_reverse_with_the_previous_result(node: Node) -> None:
+    conf = added(node)
+    assert node.call("DEL", conf) == (0, {})
+    assert node.calls() == BOTH
+    assert "prevResult" not in node.stdin(0)  # before 0.4.0
+    assert node.stdin(1)["prevResult"] == RESULT
+    assert node.files() == []
+
+
+def test_twice_and_three_times(node: Node) -> None:
+    conf = added(node)
+    for _ in range(3):
+        assert node.call("DEL", conf, CNI_NETNS="") == (0, {})
+    assert node.files() == []
+
+
+def test_needs_no_namespace_no_configuration_no_executable(node: Node) -> None:
+    node.plugin("pa", "pb")
+    (node.conf_dir / "b.conf").write_text(json.dumps(B))
+    conf = node.conf(A, attachments=[{"name": "b"}])
+    assert node.call("ADD", conf).status == 0
+    node.calls()
+    (node.conf_dir / "b.conf").unlink()
+    (node.bin / "pb").unlink()
+    conf = node.conf({"name": "quite-another", "type": "pa"}, kubeconfig="/gone")
+    assert node.call("DEL", conf, CNI_NETNS="") == (0, {})
+    assert node.calls() == ["DEL pa eth0"]
+    assert node.stdin(0)["name"] == "a"
+    assert node.files() == []
+
+
+def test_all_are_tried_and_the_failed_one_alone_is_retried(node: Node) -> None:
+    conf = added(node)
+    node.fail("pb", "DEL", code=11, msg="later")
+    node.fail("pa", "DEL", code=5, msg="busy")
+    reply = node.call("DEL", conf)
+    assert node.calls() == BOTH
+    assert reply.code == 11
+    assert reply.msg == (
+        'error deleting container from network "b": plugin type="pb" failed (delete): later; why / '
+        'error deleting container from network "a": plugin type="pa" failed (delete): busy; why'
+    )
+    node.on("pb", "DEL", "")
+    assert node.call("DEL", conf).code == 5
+    assert node.calls() == BOTH
+    assert node.files() == ["cid1", "results/a-cid1-eth0"]
+    node.on("pa", "DEL", "")
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == ["DEL pa eth0"]
+    assert node.stdin(0)["prevResult"] == RESULT
+    assert node.files() == []
+
+
+def test_a_failure_in_a_chain_does_not_stop_the_chain(node: Node) -> None:
+    node.plugin("pa", "pb")
+    conf = node.conf(
+        {"name": "l", "cniVersion": "1.0.0", "plugins": [{"type": "pa"}, {"type": "pb"}]}
+    )
+    assert node.call("ADD", conf).status == 0
+    node.calls()
+    node.fail("pb", "DEL")
+    assert node.call("DEL", conf).code == 77
+    assert node.calls() == ["DEL pb eth0", "DEL pa eth0"]
+    assert "cid1" in node.files()
+
+
+@pytest.mark.parametrize("torn", ["", "{}", "[{", "[]", "null", '[{"Bytes":"!"}]', "[1]", "\0\0"])
+def test_a_torn_record_is_made_good_from_the_cache(node: Node, torn: str) -> None:
+    conf = json.loads(json.dumps(added(node)))
+    (node.cni_dir / "cid1").write_text(torn)
+    # a third that the configuration names may have been started too
+    conf["delegates"].append({"name": "c", "type": "pa"})
+    conf["delegates"][0]["name"] = "renamed"
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == ["DEL pa net2", *BOTH]
+    assert node.stdin(2)["name"] == "a"
+    assert node.files() == []
+
+
+def test_a_torn_record_without_cache_goes_by_the_configuration(node: Node) -> None:
+    conf = added(node)
+    (node.cni_dir / "cid1").write_text("[{")
+    for path in (node.cni_dir / "results").iterdir():
+        path.unlink()
+    node.fail("pb", "DEL", code=5)
+    assert node.call("DEL", conf).code == 5
+    assert node.calls() == BOTH
+    assert [entry["plait"].get("deleted", False) for entry in node.scratch()] == [True, False]
+    node.on("pb", "DEL", "")
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == ["DEL pb net1"]
+    assert node.files() == []
+
+
+def test_no_record_but_a_cache(node: Node) -> None:
+    conf = added(node)
+    (node.cni_dir / "cid1").unlink()
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+    assert node.files() == []
+
+
+def test_nothing_is_left_and_a_delegate_complains(node: Node) -> None:
+    """A container without record was never attached: the runtime must not retry for ever."""
+    conf = added(node)
+    assert node.call("DEL", conf).status == 0
+    node.calls()
+    node.fail("pa", "DEL")
+    assert node.call("DEL", conf, CNI_NETNS="") == (0, {})
+    assert node.calls() == BOTH
+    assert node.files() == []
+
+
+def test_another_ifname_is_another_attachment(node: Node) -> None:
+    """podman: two networks of type multus in one container."""
+    node.plugin("pa", "pb")
+    first, second = node.conf(A), node.conf(B, name="second-net")
+    assert node.call("ADD", first).status == 0
+    assert node.call("ADD", second, CNI_IFNAME="eth1").status == 0
+    assert node.calls() == ["ADD pa eth0", "ADD pb eth1"]
+    assert [name for name in node.files() if "/" not in name] == ["cid1", "cid1@eth1"]
+    assert node.call("DEL", first).status == 0
+    assert node.calls() == ["DEL pa eth0"]
+    assert node.call("DEL", second, CNI_IFNAME="eth1").status == 0
+    assert node.calls() == ["DEL pb eth1"]
+    assert node.files() == []
+
+
+def test_del_of_another_ifname_leaves_the_live_one_alone(node: Node) -> None:
+    conf = added(node)
+    before = node.files()
+    assert node.call("DEL", node.conf(B), CNI_IFNAME="eth1").status == 0
+    assert node.calls() == ["DEL pb eth1"]
+    assert node.files() == before
+    assert node.call("DEL", conf).status == 0
+
+
+def test_a_record_of_the_original(node: Node) -> None:
+    node.plugin("pa", "pb", "pc")
+    conflist = {
+        "name": "l",
+        "cniVersion": "1.0.0",
+        "plugins": [{"type": "pa", "full": 1}, {"type": "pb"}],
+    }
+    single = {"name": "n1", "type": "pc", "cniVersion": "0.4.0"}
+    node.cni_dir.mkdir(parents=True)
+    (node.cni_dir / "cid1").write_text(
+        json.dumps(
+            [
+                go_element(conflist),
+                go_element(single),
+                go_element(
+                    single,
+                    ifnameRequest="x0",
+                    macRequest="c2:11:22:33:44:66",
+                    ipRequest=["10.0.0.1"],
+                ),
+            ]
+        )
+    )
+    go_cached(node, conflist, "eth0")
+    go_cached(node, single, "net1", capabilityArgs={"mac": "c2:11:22:33:44:66"})
+    args = "IgnoreUnknown=1;K8S_POD_NAME=p1"
+    assert node.call("DEL", node.conf({"name": "x", "type": "pa"}), CNI_ARGS=args).status == 0
+    assert node.calls() == ["DEL pc x0", "DEL pc net1", "DEL pb eth0", "DEL pa eth0"]
+    assert "prevResult" not in node.stdin(0)
+    assert node.stdin(1)["prevResult"]["cniVersion"] == "0.4.0"
+    assert node.stdin(3)["full"] == 1
+    assert node.stdin(3)["prevResult"] == RESULT
+    assert node.env(0)["CNI_ARGS"] == "IgnoreUnknown=true;K8S_POD_NAME=p1"
+    assert node.files() == []
+
+
+def test_the_runtime_s_own_cache_in_the_same_directory_is_not_ours(node: Node) -> None:
+    """With cniDir /var/lib/cni the runtime's entry for multus itself lies beside ours."""
+    conf = added(node)
+    go_cached(node, conf, "eth0")
+    (node.cni_dir / "cid1").unlink()
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+    assert node.files() == ["results/node-net-cid1-eth0"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "cniCacheV1", "containerId": "../../x"},
+        {"ifName": "../../../victim"},
+        {"networkName": "../victim"},
+        {"config": b64({"name": "../../victim", "type": "pa"})},
+        {"config": "?"},
+        {"kind": "other"},
+    ],
+)
+def test_a_hostile_cache_entry_is_left_alone(node: Node, entry: Json) -> None:
+    conf = added(node)
+    (node.cni_dir / "cid1").unlink()
+    go_cached(node, {"name": "evil", "type": "pa"}, "net7", **entry)
+    victim = node.root / "victim"
+    victim.touch()
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+    assert victim.exists()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"ifname": "../../victim"},
+        {"ifname": 5, "cniArgs": "x", "runtimeConfig": [], "netns": 7, "parent": []},
+        {"cniArgs": [["a"], [1, 2], "x"]},
+        [],
+        None,
+    ],
+)
+def test_a_hostile_record(node: Node, own: object) -> None:
+    conf = added(node)
+    elements = node.scratch()
+    elements[1] |= {"plait": own, "ipRequest": 5, "default-route": [1], "ifnameRequest": {}}
+    (node.cni_dir / "cid1").write_text(json.dumps(elements))
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+    assert node.files() == []
+
+
+def test_a_record_that_is_a_directory_or_huge(node: Node) -> None:
+    conf = added(node)
+    path = node.cni_dir / "cid1"
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+    assert node.files() == []
+
+
+def test_an_unreadable_previous_result_does_not_stop_del(node: Node) -> None:
+    conf = added(node)
+    (node.cni_dir / "results" / "a-cid1-eth0").write_text('{"result":{"ips":7}}')
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+    assert "prevResult" not in node.stdin(1)
+    assert node.files() == []
+
+
+def test_a_netns_recorded_under_proc_is_never_used_again(node: Node) -> None:
+    """DEL has no netns: the delegates get none, not the number that somebody else has by now."""
+    conf = added(node)
+    assert node.call("DEL", conf, CNI_NETNS="").status == 0
+    assert node.env(0)["CNI_NETNS"] == ""

@@ -1,0 +1,199 @@
+"""GC collects what containers that are gone have left, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from cni.core import registry
+from meta.multus import lock
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from cni.core.types import Request
+    from tests.unit.meta.harness import Json, Node
+
+A: dict[str, object] = {"name": "a", "type": "pa", "cniVersion": "1.1.0"}
+B: dict[str, object] = {"name": "b", "type": "pb", "cniVersion": "1.0.0"}
+
+
+def attached(node: Node, *container_ids: str) -> Json:
+    node.plugin("pa", "pb")
+    conf = node.conf(A, B)
+    for container_id in container_ids:
+        assert node.call("ADD", conf, CNI_CONTAINERID=container_id).status == 0
+    node.calls()
+    return conf
+
+
+def collect(node: Node, conf: Json, *valid: str, **env: str) -> Any:
+    pairs = [{"containerID": each, "ifname": "eth0"} for each in valid]
+    env = {"CNI_CONTAINERID": "", "CNI_IFNAME": "", "CNI_NETNS": "", **env}
+    return node.call("GC", {**conf, "cni.dev/valid-attachments": pairs}, **env)
+
+
+def asked(node: Node, index: int) -> list[tuple[str, str]]:
+    pairs = node.stdin(index)["cni.dev/valid-attachments"]
+    return [(pair["containerID"], pair["ifname"]) for pair in pairs]
+
+
+def test_the_dead_go_and_each_network_is_told_its_own(node: Node) -> None:
+    conf = attached(node, "live1", "live2", "dead1", "dead2")
+    assert collect(node, conf, "live1", "live2") == (0, {})
+    assert node.calls() == [
+        "DEL pb net1",
+        "DEL pa eth0",
+        "DEL pb net1",
+        "DEL pa eth0",
+        "GC pa",  # 1.0.0 has no GC
+    ]
+    assert [node.env(i)["CNI_CONTAINERID"] for i in range(4)] == ["dead1"] * 2 + ["dead2"] * 2
+    assert node.env(0)["CNI_NETNS"] == str(node.netns)
+    assert asked(node, 4) == [("live1", "eth0"), ("live2", "eth0")]
+    assert node.stdin(4)["cniVersion"] == "1.1.0"
+    assert [name for name in node.files() if "dead" in name] == []
+    assert len(node.files()) == 6
+    assert node.call("CHECK", conf, CNI_CONTAINERID="live1").status == 0
+
+
+def test_untold_nothing_is_collected(node: Node) -> None:
+    conf = attached(node, "dead1")
+    before = node.files()
+    assert node.call("GC", conf, CNI_CONTAINERID="").status == 0
+    assert node.calls() == []
+    assert node.files() == before
+
+
+def test_another_multus_network_of_which_only_the_cache_is_left(node: Node) -> None:
+    conf = attached(node)
+    assert node.call("ADD", node.conf(A, name="other-net"), CNI_CONTAINERID="theirs").status == 0
+    (node.cni_dir / "theirs").unlink()
+    node.calls()
+    assert collect(node, conf).status == 0
+    assert node.calls() == ["GC pa"]
+    assert asked(node, 0) == [("theirs", "eth0")]
+
+
+@pytest.mark.parametrize("conf_wide", [True, False])
+def test_disable_gc(node: Node, *, conf_wide: bool) -> None:
+    node.plugin("pa")
+    delegate: Json = {"name": "a", "cniVersion": "1.1.0", "plugins": [{"type": "pa"}]}
+    if not conf_wide:
+        delegate["disableGC"] = True
+    conf = node.conf(delegate, disableGC=conf_wide)
+    assert node.call("ADD", conf).status == 0
+    node.calls()
+    assert collect(node, conf).status == 0
+    assert node.calls() == ([] if conf_wide else ["DEL pa eth0"])
+
+
+def test_everything_is_tried_and_failures_keep_their_records(node: Node) -> None:
+    conf = attached(node, "dead1", "dead2")
+    node.fail("pb", "DEL", code=5, msg="busy")
+    node.fail("pa", "GC", code=6, msg="worse")
+    reply = collect(node, conf)
+    assert reply.code == 5
+    assert reply.msg.count("busy") == 2
+    assert 'network "a": plugin type="pa" failed (gc): worse' in reply.msg
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0"] * 2 + ["GC pa"]
+    assert [name for name in node.files() if "/" not in name] == ["dead1", "dead2"]
+    node.on("pb", "DEL", "")
+    node.on("pa", "GC", "")
+    assert collect(node, conf).status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pb net1", "GC pa"]
+    assert node.files() == []
+
+
+def test_what_only_the_cache_knows(node: Node) -> None:
+    conf = attached(node, "dead1", "live1")
+    (node.cni_dir / "dead1").unlink()
+    (node.cni_dir / "live1").write_text("[{")
+    assert collect(node, conf, "live1").status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert asked(node, 2) == [("live1", "eth0")]
+    assert [name for name in node.files() if "dead" in name] == []
+
+
+def test_a_record_of_the_original_is_judged_by_its_container(node: Node) -> None:
+    conf = attached(node, "live1", "dead1")
+    for name in ("live1", "dead1"):
+        elements = node.scratch(name)
+        for element in elements:
+            del element["plait"]
+        (node.cni_dir / name).write_text(json.dumps(elements))
+    for path in (node.cni_dir / "results").iterdir():
+        entry = json.loads(path.read_text())
+        del entry["plait"]
+        path.write_text(json.dumps(entry))
+    assert collect(node, conf, "live1").status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert asked(node, 2) == [("live1", "eth0")]
+    assert [name for name in node.files() if "dead" in name] == []
+
+
+def test_another_multus_network_in_the_same_directory(node: Node) -> None:
+    """The valid list is of this network: it says nothing about the containers of another."""
+    conf = attached(node, "mine")
+    other = node.conf(A, name="other-net")
+    assert node.call("ADD", other, CNI_CONTAINERID="theirs").status == 0
+    node.calls()
+    assert collect(node, conf).status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert asked(node, 2) == [("theirs", "eth0")]
+    assert node.files() == ["results/a-theirs-eth0", "theirs"]
+
+
+def test_a_container_that_is_being_worked_on_is_alive(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = attached(node, "busy")
+    monkeypatch.setattr("meta.multus.collect._PATIENCE", 0)
+    with lock.container(str(node.root / "run"), "busy"):
+        assert collect(node, conf).status == 0
+    assert node.calls() == ["GC pa"]
+    assert asked(node, 0) == [("busy", "eth0")]
+
+
+def test_strange_files_are_left_alone(node: Node) -> None:
+    conf = attached(node, "live1")
+    strange = {"notes.txt": "hello", "..": "", "empty": "", "list": "[1,2]", "spaces in": "[]"}
+    for name, text in strange.items():
+        if name != "..":
+            (node.cni_dir / name).write_text(text)
+    (node.cni_dir / "sub").mkdir()
+    (node.cni_dir / "results" / "junk").write_text("{")
+    assert collect(node, conf, "live1").status == 0
+    assert node.calls() == ["GC pa"]
+    assert all((node.cni_dir / name).exists() for name in strange)
+
+
+def test_our_own_types_are_asked_in_any_version(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Request] = []
+
+    class Own:
+        @staticmethod
+        def gc(req: Request) -> None:
+            seen.append(req)
+
+    monkeypatch.setitem(sys.modules, "own_plugin", cast("ModuleType", Own))
+    monkeypatch.setitem(registry.PLUGINS, "bridge", "own_plugin")
+    conf = node.conf({"name": "old", "type": "bridge", "cniVersion": "0.3.1"})
+    assert collect(node, conf).status == 0
+    assert [(req.cni_version, req.config["cniVersion"]) for req in seen] == [("1.1.0", "1.1.0")]
+    assert seen[0].valid_attachments == frozenset()
+    assert seen[0].path == (str(node.bin), "/nowhere")
+
+
+def test_a_gone_executable_and_a_gone_file_do_not_fail_gc(node: Node) -> None:
+    conf = attached(node, "dead1")
+    (node.bin / "pa").unlink()
+    conf["attachments"] = [{"name": "gone"}]
+    assert collect(node, conf).status == 0
+    assert node.calls() == ["DEL pb net1"]
+    assert node.files() == []
