@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from cni.core import log
 from cni.core.errors import CniError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Attempts:
@@ -23,9 +25,17 @@ class Attempts:
         try:
             step(*args, **kwargs)
         except Exception as error:
+            if not isinstance(error, (CniError, OSError)):
+                log.bug(error)
             self.errors.append(describe(error))
             return False
         return True
+
+    def value(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What the step returned; None when it failed."""
+        found: list[T] = []
+        self.run(lambda: found.append(step(*args, **kwargs)))
+        return found[0] if found else None
 
     def finish(self) -> None:
         if not self.errors:

@@ -51,6 +51,13 @@ def _log(level: str, msg: str, fields: dict[str, object]) -> None:
         pass  # a log that cannot be written must not fail the pod
 
 
+def bug(failure: BaseException) -> None:
+    """The traceback of an exception that should not have happened; the runtime gets a sentence."""
+    import traceback  # only on the way out of a bug
+
+    error("internal error", traceback="".join(traceback.format_exception(failure)))
+
+
 def debug(msg: str, **fields: object) -> None:
     _log("debug", msg, fields)
 

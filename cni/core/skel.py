@@ -44,8 +44,9 @@ def main(
             reply = _run(plugin, req)
         status = 0
     except (Exception, Interrupted) as failure:
+        if not isinstance(failure, (CniError, OSError, Interrupted)):
+            log.bug(failure)
         reply = _error(describe(failure), version)
-        _trace(failure, reply)
         status = 1
     return _print(reply, stdout) or status
 
@@ -102,15 +103,6 @@ def _error(error: CniError, version: str) -> Json:
     if error.details:
         reply["details"] = error.details
     return reply
-
-
-def _trace(failure: BaseException, reply: Json) -> None:
-    """The runtime gets the sentence; only a bug of ours is worth a traceback, in the log."""
-    if reply["code"] != Code.INTERNAL or isinstance(failure, CniError):
-        return
-    import traceback  # only on the way out of a bug
-
-    log.error("internal error", traceback="".join(traceback.format_exception(failure)))
 
 
 def _print(reply: Json | None, stdout: BinaryIO) -> int:

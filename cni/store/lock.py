@@ -9,35 +9,62 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cni.core.errors import CniError, Code
+from cni.store import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @contextmanager
-def locked(path: str, timeout: float = 60) -> Iterator[None]:
+def locked(
+    path: str, timeout: float = 60, *, what: str = "", remove: bool = False
+) -> Iterator[None]:
     """Hold an exclusive lock on `path` (made if absent) while the body runs.
 
-    The kernel drops it when the process dies. Raises CniError 11 after `timeout` seconds.
+    The kernel drops it when the process dies. With `remove` the file goes when the body ends, for
+    locks of which there would be many. Raises CniError 11, saying `what` is being used, when
+    another process holds it for `timeout` seconds.
     """
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    files.ensure_dir(os.path.dirname(path))
+    fd = _take(path, time.monotonic() + timeout)
+    if fd is None:
+        raise CniError(
+            Code.TRY_AGAIN_LATER,
+            f"{what or path} is in use by another call",
+            f"waited {timeout:g} s for {path}",
+        )
     try:
-        deadline = time.monotonic() + timeout
-        pause = 0.001
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise CniError(
-                        Code.TRY_AGAIN_LATER,
-                        f"lock {path} is held by another process",
-                        f"waited {timeout:g} s",
-                    ) from None
-            time.sleep(pause)
-            pause = min(pause * 2, 0.02)
         yield
     finally:
+        if remove:
+            files.remove(path)  # while it is held: whoever waits sees below that it is gone
         os.close(fd)
+
+
+def _take(path: str, deadline: float) -> int | None:
+    """A descriptor of the file with the lock on it; None when the time has run out."""
+    pause = 0.001
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_current(fd, path):
+                return fd
+        except BlockingIOError:
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+
+
+def _is_current(fd: int, path: str) -> bool:
+    """Whether the path still names this file: another holder may have removed it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -1,4 +1,4 @@
-"""Records as untrusted input, and records that need not outlive a power failure."""
+"""Records as untrusted input."""
 
 from __future__ import annotations
 
@@ -34,21 +34,3 @@ def read_json(path: str) -> Any:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(str(error)) from None
-
-
-def replace(path: str, data: bytes) -> None:
-    """Replace the file at once, without waiting for the disk (2-10 ms less than `files.write`).
-
-    For what a killed process must leave behind, and a machine without power need not.
-    """
-    directory, name = os.path.split(path)
-    files.ensure_dir(directory)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.rename(temporary, path)
-    except BaseException:
-        files.remove(temporary)
-        raise

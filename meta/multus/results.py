@@ -59,7 +59,7 @@ def write(cni_dir: str, attached: Cached, result: Result) -> None:
     }
     entry = {key: value for key, value in entry.items() if value or key == "config"}
     path = _path(cni_dir, delegate.network.name, attached.container_id, delegate.ifname)
-    disk.replace(path, json.dumps(entry, separators=(",", ":")).encode())
+    files.write(path, json.dumps(entry, separators=(",", ":")).encode(), durable=False)
 
 
 def result_of(cni_dir: str, delegate: Delegate, container_id: str) -> Result | None:

@@ -67,13 +67,13 @@ class Record:
 
     def create(self) -> None:
         """Write it to the disk; from here on a lost process is found again."""
-        disk.replace(self._progress, b"0")
+        files.write(self._progress, b"0", durable=False)
         self._write(deleted=set())
 
     def start(self, index: int) -> None:
         """Say that the delegate may exist from now on."""
         self.pending.add(index)
-        disk.replace(self._progress, b"%d" % (index + 1))
+        files.write(self._progress, b"%d" % (index + 1), durable=False)
 
     def finish(self) -> None:
         """Say that all were added."""
