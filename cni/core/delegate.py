@@ -90,7 +90,10 @@ def _failure(executable: str, done: spawn.Completed) -> CniError:
 
 def ipam_type(req: Request) -> str:
     """The type of the `ipam` section; empty when the network has no addresses (L2 only)."""
-    value = req.config.get("ipam", {}).get("type", "")
+    ipam = req.config.get("ipam", {})
+    value = ipam.get("type")
+    if value is None:  # Go matches keys in any case
+        value = next((item for key, item in ipam.items() if key.lower() == "type"), None) or ""
     if not isinstance(value, str):
         raise invalid(f'"ipam.type" must be a string, got {value!r}')
     return value

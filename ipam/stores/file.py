@@ -1,0 +1,183 @@
+"""The file store: the leases of this node, in one SQLite database.
+
+Crash safety is SQLite's: a write-ahead log with synchronous=FULL, so that a killed process or a
+power cut leaves the last whole transaction. One flock around it keeps a burst of ADDs in line
+(SQLite's own busy sleep costs two to four times as much).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cni.core import log
+from cni.core.errors import CniError, Code
+from cni.store.lock import locked
+from ipam.stores import match
+from ipam.stores.ledger import SCHEMA, SCHEMA_VERSION, Ledger
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterator, Sequence
+
+    from cni.core.types import Attachment
+    from ipam.stores import Ask, Lease, Owner
+
+_WAL_LIMIT = 512 << 10  #: bytes of log that are left for the next process; see _close
+_BUSY_TIMEOUT = 10.0  #: seconds to wait for someone who reads the database without our lock
+_SPACE_NEEDED = 1 << 20  #: bytes that must be free on the disk for `probe` to be content
+
+
+class FileStore:
+    """Leases in `<state_dir>/plait/leases.db`. A Store (see ipam.stores)."""
+
+    def __init__(self, state_dir: str, timeout: float = 60) -> None:
+        """`timeout`: seconds to wait for another process that holds the leases."""
+        self._directory = os.path.join(state_dir, "plait")
+        self._path = os.path.join(self._directory, "leases.db")
+        self._lock = os.path.join(self._directory, "leases.lock")
+        self._timeout = timeout
+
+    def lease(self, owner: Owner, asks: Sequence[Ask]) -> list[int]:
+        """See Store.lease."""
+        if not asks:
+            return []
+        with self._transaction("lease an address") as ledger:
+            held = match(asks, ledger.leases(owner.attachment))
+            return [
+                lease.address if lease else ledger.take(owner, ask, slot)
+                for slot, (ask, lease) in enumerate(zip(asks, held, strict=True))
+            ]
+
+    def leases(self, attachment: Attachment) -> list[Lease]:
+        """See Store.leases; makes no files."""
+        if not os.path.exists(self._path):
+            return []
+        with self._transaction("read the leases") as ledger:
+            return ledger.leases(attachment)
+
+    def release(self, attachment: Attachment) -> int:
+        """See Store.release; makes no files."""
+        if not os.path.exists(self._path):
+            return 0
+        with self._transaction("release an address") as ledger:
+            return _drop(ledger, attachment)
+
+    def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
+        """See Store.keep_only; makes no files."""
+        if not os.path.exists(self._path):
+            return 0
+        from cni.core.types import Attachment
+
+        with self._transaction("collect stale leases") as ledger:
+            stale = ledger.attachments(network).difference(valid)
+            return sum(_drop(ledger, Attachment(network, *each)) for each in sorted(stale))
+
+    def probe(self) -> None:
+        """See Store.probe."""
+        with self._transaction("prepare for leases") as ledger:
+            ledger.probe()
+            disk = os.statvfs(self._directory)
+        # a file system that does not count its blocks says 0 of 0
+        if disk.f_blocks and disk.f_bfree * disk.f_frsize < _SPACE_NEEDED:
+            raise CniError(Code.IO_FAILURE, f"no space for leases in {self._directory}")
+
+    @contextmanager
+    def _transaction(self, operation: str) -> Iterator[Ledger]:
+        """All that the body does, durable when it ends; nothing of it when it raises."""
+        import sqlite3  # 2 ms that only a verb with leases pays
+
+        try:
+            with locked(self._lock, self._timeout):
+                connection = self._open()
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield Ledger(connection)
+                    connection.execute("COMMIT")
+                finally:
+                    self._close(connection)  # rolls back what was not committed
+        except sqlite3.Error as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            raise CniError(
+                Code.TRY_AGAIN_LATER if busy else Code.IO_FAILURE,
+                f"cannot {operation}: {self._path}",
+                str(error),
+            ) from None
+        except OSError as error:
+            raise CniError(
+                Code.IO_FAILURE,
+                f"cannot {operation}: {error.filename or self._path}",
+                str(error.strerror),
+            ) from None
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
+        if not os.path.exists(self._path):
+            self._make_file()
+        connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != SCHEMA_VERSION:
+                self._make_tables(connection, version)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_file(self) -> None:
+        """An empty database, there after a power cut too; the log takes over its mode."""
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        for directory in (self._directory, os.path.dirname(self._directory)):
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _make_tables(self, connection: sqlite3.Connection, version: int) -> None:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version != 0 or tables:
+            raise CniError(
+                Code.IO_FAILURE,
+                f"cannot use the leases of another version: {self._path}",
+                f"its schema version is {version}, this version knows {SCHEMA_VERSION}",
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(SCHEMA)
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        """Close without a checkpoint while the log is short: one fsync for each ADD, not four.
+
+        The last connection to close copies the log into the database, syncs that and removes the
+        log. A read-only one that closes after ours is the last, and cannot: the next process
+        takes the log up where it ends. (Python 3.12 has a switch for it, 3.11 has not.)
+        """
+        import sqlite3
+
+        keeper = None
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if 0 < os.path.getsize(f"{self._path}-wal") < _WAL_LIMIT:
+                keeper = sqlite3.connect(f"file:{_uri(self._path)}?mode=ro", uri=True)
+                keeper.execute("PRAGMA user_version").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            log.debug("leases: closing with a checkpoint", reason=error)
+        finally:
+            connection.close()
+            if keeper is not None:
+                keeper.close()
+
+
+def _uri(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _drop(ledger: Ledger, attachment: Attachment) -> int:
+    leases = ledger.leases(attachment)
+    for lease in leases:
+        ledger.drop(lease)
+    return len(leases)

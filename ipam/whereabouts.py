@@ -1,0 +1,77 @@
+"""whereabouts: the lowest free address of each range, leased to one attachment.
+
+This version leases on this node only (ipam.stores.file).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cni.core import log
+from cni.core.errors import CniError, Code
+from cni.core.types import Result
+from ipam import fixed, plan
+from ipam.stores import match
+from ipam.stores.file import FileStore
+
+if TYPE_CHECKING:
+    from cni.core.types import Request
+
+_STATUS_TIMEOUT = 5.0  #: seconds to wait for the lock; kubelet asks as often
+
+
+def add(req: Request) -> Result:
+    """Lease an address of each range: all of them, or none.
+
+    An attachment that holds its addresses already gets them again. Raises CniError 7 for a
+    configuration that cannot be used, 100 for a full range or an address that is taken.
+    """
+    want = plan.make(req)
+    addresses = FileStore(req.state_dir).lease(want.owner, want.asks)
+    leased = [want.ip(ask, address) for ask, address in zip(want.asks, addresses, strict=True)]
+    given = [each.as_result() for each in want.fixed]
+    count = len(want.ranges)
+    log.info("leased", ips=" ".join(each.address for each in leased))
+    return Result(ips=(*leased[:count], *given, *leased[count:]), routes=want.routes, dns=want.dns)
+
+
+def check(req: Request) -> None:
+    """Each range's lease must exist, and it and the fixed addresses be in the previous result.
+
+    Raises CniError 102 naming the range or the address.
+    """
+    prev_result = fixed.require_prev_result(req.prev_result)
+    want = plan.make(req)
+    held = FileStore(req.state_dir).leases(req.attachment)
+    for ask, lease in zip(want.asks, match(want.asks, held), strict=True):
+        if lease is None:
+            raise CniError(
+                Code.CHECK_FAILED,
+                f"no lease in range {ask.range.cidr} for container {req.container_id} {req.ifname}",
+            )
+        fixed.find(prev_result, ask.range.with_prefix(lease.address))
+    for each in want.fixed:
+        fixed.find(prev_result, str(each.interface))
+
+
+def delete(req: Request) -> None:
+    """Release what the attachment holds, whatever the configuration says by now."""
+    released = FileStore(req.state_dir).release(req.attachment)
+    log.info("released", count=released)
+
+
+def gc(req: Request) -> None:
+    """Release the network's leases of attachments that the runtime no longer has."""
+    if req.valid_attachments is None:
+        return
+    released = FileStore(req.state_dir).keep_only(req.network, req.valid_attachments)
+    log.info("collected", count=released)
+
+
+def status(req: Request) -> None:
+    """Raises CniError 50 when no lease could be recorded, 7 for a configuration no ADD can use."""
+    plan.make(req)
+    try:
+        FileStore(req.state_dir, timeout=_STATUS_TIMEOUT).probe()
+    except CniError as error:
+        raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None
