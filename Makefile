@@ -36,7 +36,7 @@ test: lint
 
 demo: build
 	@packaging/bootstrap test
-	@tests/clients/install
+	@tests/clients/install cnitool
 	@tests/isolate packaging/demo
 
 bench: build
