@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 
 def main() -> None:
+    gc.disable()  # the process is gone before a collection would pay
     # `python -m cni TYPE` in a checkout; a frozen executable is started by its type name
     name = os.path.basename(sys.argv[0])
     if name in ("__main__.py", "plait") and len(sys.argv) > 1:

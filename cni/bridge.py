@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from cni import bridge_gateway, configure
@@ -29,16 +30,12 @@ def add(req: Request) -> Result:
     conf = parse(req)
     mac_address = wanted_mac(req, conf)
     dns = versions.parse_dns(req.config.get("dns"))
-    with netns.Sandbox(req.netns) as sandbox, Rtnl() as nl, Undo() as undo:
-        if link.find(sandbox.nl, req.ifname):
-            raise CniError(
-                Code.INVALID_ENVIRONMENT,
-                f'CNI_IFNAME "{req.ifname}" already exists in {req.netns}',
-            )
+    with configure.open_sandbox(req) as sandbox, Rtnl() as nl, Undo() as undo:
         shared = bridge_gateway.Shared(nl, conf.bridge, lock_path(req, conf))
-        undo.push(shared.undo)
-        undo.push(link.remove, nl, host_name(req.attachment))
         with locked(lock_path(req, conf)):
+            refuse_attached(nl, sandbox, req)
+            undo.push(shared.undo)
+            undo.push(link.remove, nl, host_name(req.attachment))
             bridge = shared.ensure_bridge(conf)
             host, peer = attach(nl, bridge, sandbox, req, conf, mac_address)
         if conf.macspoofchk:
@@ -54,41 +51,39 @@ def add(req: Request) -> Result:
             link.set_up(sandbox.nl, peer)
         extra = shared.ensure_gateways(result, conf) if conf.is_gateway else ()
         if conf.ip_masq and result.ips:
-            undo.push(masquerade.remove, owner(req), ())
+            undo.push(remove_masquerade, req, sandbox)
             masquerade.ensure(owner(req), subnets(result), conf.ip_masq_backend)
         if not conf.disable_container_interface:
             bridge_gateway.wait_forwarding(nl, host)
         for ip in result.ips:
             bridge_gateway.forget_neighbour(nl, bridge, ip)
         bridge = link.get(nl, bridge.name)  # its MAC may have followed the new port
+        interfaces = (
+            Interface(bridge.name, bridge.mac),
+            Interface(host.name, host.mac),
+            Interface(req.ifname, peer.mac, sandbox=req.netns),
+            *extra,
+        )
+        result = result._replace(interfaces=interfaces, dns=dns if any(dns) else result.dns)
+        versions.render(result, req.cni_version)  # what could not be told must not stay
         undo.keep()
-    interfaces = (
-        Interface(bridge.name, bridge.mac),
-        Interface(host.name, host.mac),
-        Interface(req.ifname, peer.mac, sandbox=req.netns),
-        *extra,
-    )
-    return result._replace(interfaces=interfaces, dns=dns if any(dns) else result.dns)
+    return result
 
 
 def delete(req: Request) -> None:
     conf = parse(req)
     attempts = Attempts()
-    addresses: list[str] = []
-    with Rtnl() as nl:
-        sandbox = netns.open_if_present(req.netns)
+    sandbox = attempts.value(netns.open_if_present, req.netns)
+    with Rtnl() as nl, sandbox or nullcontext():
         if sandbox is not None:
-            with sandbox:
-                attempts.run(detach, sandbox, req.ifname, addresses)
+            attempts.run(detach, sandbox, req.ifname)
         attempts.run(link.remove, nl, host_name(req.attachment))
-    # the address last: it must not be given away while it is in use
-    attempts.run(delegate.ipam_delete, req)
-    if conf.macspoofchk:
-        attempts.run(spoofcheck.remove, spoof_ref(req))
-    if conf.ip_masq:
-        if sandbox is not None and not addresses and req.prev_result:
-            addresses = subnets(req.prev_result)
-        attempts.run(masquerade.remove, owner(req), addresses)
+        # the address last: it must not be given away while it is in use
+        attempts.run(delegate.ipam_delete, req)
+        if conf.macspoofchk:
+            attempts.run(spoofcheck.remove, spoof_ref(req))
+        if conf.ip_masq:
+            attempts.run(remove_masquerade, req, sandbox)
     attempts.finish()
 
 
@@ -97,7 +92,7 @@ def check(req: Request) -> None:
     delegate.ipam_check(req)
     entry = configure.container_interface(req)
     prev_result = req.prev_result or Result()
-    with netns.Sandbox(req.netns) as sandbox, Rtnl() as nl:
+    with configure.open_sandbox(req) as sandbox, Rtnl() as nl:
         peer = configure.check_interface(sandbox, entry, "veth")
         configure.check_addresses(sandbox, peer, prev_result)
         bridge = link.find(nl, conf.bridge)
@@ -130,7 +125,9 @@ def gc(req: Request) -> None:
 def status(req: Request) -> None:
     conf = parse(req)
     if conf.ip_masq and (reason := masquerade.unavailable(conf.ip_masq_backend)):
-        raise CniError(Code.NOT_AVAILABLE, "cannot masquerade", reason)
+        raise CniError(Code.NOT_AVAILABLE, '"ipMasq": cannot masquerade', reason)
+    if conf.macspoofchk and (reason := masquerade.unavailable("nftables")):
+        raise CniError(Code.NOT_AVAILABLE, '"macspoofchk": cannot lock the MAC address', reason)
     delegate.ipam_status(req)
 
 
@@ -206,6 +203,24 @@ def subnets(result: Result) -> list[str]:
     return [ip.address for ip in result.ips]
 
 
+def refuse_attached(nl: Rtnl, sandbox: Sandbox, req: Request) -> None:
+    """Raises CniError 4 when the container is attached already, under whatever name.
+
+    A host end that leads into another namespace was left by a container of the same ID.
+    """
+    configure.refuse_taken_name(sandbox, req)
+    host = link.find(nl, host_name(req.attachment))
+    if host is None:
+        return
+    inside = link.find_index(sandbox.nl, host.parent)
+    if inside is not None and inside.kind == "veth" and inside.parent == host.ifindex:
+        raise CniError(
+            Code.INVALID_ENVIRONMENT,
+            f'CNI_IFNAME "{req.ifname}" already exists in {req.netns} as "{inside.name}"',
+        )
+    link.delete(nl, host.ifindex, host.name)
+
+
 def attach(
     nl: Rtnl, bridge: Link, sandbox: Sandbox, req: Request, conf: Bridge, mac_address: str
 ) -> tuple[Link, Link]:
@@ -248,6 +263,12 @@ def with_gateways(result: Result, conf: Bridge) -> Result:
     ips = tuple(
         ip._replace(interface=2, gateway=ip.gateway or first_host(ip.address)) for ip in result.ips
     )
+    for ip in ips:
+        if ipaddress.ip_interface(ip.address).ip == ipaddress.ip_address(ip.gateway):
+            raise invalid(
+                f'"isGateway": IPAM gave the container the address of the gateway, {ip.gateway}',
+                "keep the gateway out of the range",
+            )
     routes = list(result.routes)
     if conf.is_default_gateway:
         for ip in ips:
@@ -262,19 +283,31 @@ def with_gateways(result: Result, conf: Bridge) -> Result:
 
 def first_host(cidr: str) -> str:
     """The address that a gateway has by convention: the network's first."""
-    return str(ipaddress.ip_interface(cidr).network.network_address + 1)
+    network = ipaddress.ip_interface(cidr).network
+    try:
+        return str(network.network_address + 1)
+    except ValueError:  # behind the last address of all
+        raise invalid(f'"isGateway": the network of {cidr} has no room for a gateway') from None
 
 
-def detach(sandbox: Sandbox, ifname: str, addresses: list[str]) -> None:
-    """Delete the container's end, which takes the host's with it; collect its addresses."""
+def remove_masquerade(req: Request, sandbox: Sandbox | None) -> None:
+    """Without the container's namespace there are no other interfaces to spare."""
+    others: list[str] = []
+    if sandbox is not None:
+        own = link.find(sandbox.nl, req.ifname)
+        held = address.list_all(sandbox.nl)
+        others = [each.cidr for each in held if own is None or each.ifindex != own.ifindex]
+    masquerade.remove(owner(req), others)
+
+
+def detach(sandbox: Sandbox, ifname: str) -> None:
+    """Delete the container's end, which takes the host's with it."""
     found = link.find(sandbox.nl, ifname)
     if found is None:
         return
     if found.kind != "veth":
         log.warning("interface left alone: not a veth", ifname=ifname, kind=found.kind)
         return
-    held = address.list_addresses(sandbox.nl, found)
-    addresses += [each.cidr for each in held if each.scope == 0]
     link.delete(sandbox.nl, found.ifindex, ifname)
 
 

@@ -11,6 +11,7 @@ import ipaddress
 import time
 from typing import TYPE_CHECKING
 
+from cni.core import signals
 from cni.core.types import Interface, Route
 from cni.host import address, link, neighbour, sysctl
 from cni.host import bridge as linux_bridge
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cni.host.rtnl import Rtnl
 
 _PORT_WAIT = 2.5  #: seconds until a port's carrier must be up
+_GUESTS = ("veth", "tun")  #: kinds of ports behind which a container or a machine may be
 
 
 class Shared:
@@ -102,19 +104,21 @@ class Shared:
 
     def _ensure_address(self, target: Link, cidr: str, own: list[str], *, force: bool) -> None:
         """Raises FileExistsError when the link has another address in the way and not `force`."""
-        for held in conflicts(address.list_addresses(self._nl, target), cidr, own):
+        present = address.list_addresses(self._nl, target)
+        if ipaddress.ip_interface(cidr) in {ipaddress.ip_interface(x.cidr) for x in present}:
+            return  # not ours to take back
+        for held in conflicts(present, cidr, own):
             if not force:
                 error = FileExistsError(
                     17, f'"{target.name}" already has an IP address different from {cidr}: {held}'
                 )
                 error.add_note("set bridge address")
                 raise error
-            address.remove(self._nl, target, held)
             self._addresses_replaced.append((target, held))
+            address.remove(self._nl, target, held)
         self._addresses_added.append((target, cidr))
-        if not address.ensure(self._nl, target, cidr):
-            self._addresses_added.pop()
-            return
+        # nobody else has a gateway's address, and the first pod shall not wait a second for it
+        address.ensure(self._nl, target, cidr, dad=False)
         # a MAC that was set stays; one that was not follows the port with the lowest
         link.set_mac(self._nl, target, link.get(self._nl, target.name).mac)
 
@@ -122,21 +126,22 @@ class Shared:
         """Take back what this ADD made, unless another container is attached by now."""
         with locked(self._lock_path):
             bridge = link.find(self._nl, self._name)
-            if bridge is None or self._in_use(bridge):
+            others = self._other_ports(bridge) if bridge else []
+            if bridge is None or any(port.kind in _GUESTS for port in others):
                 return
             for name in self._links_made:
                 link.remove(self._nl, name)
-            if self._bridge_made:
+            if self._bridge_made and not others:
                 link.remove(self._nl, self._name)
                 return
             for target, cidr in self._addresses_added:
                 address.remove(self._nl, target, cidr)
             for target, cidr in self._addresses_replaced:
-                address.ensure(self._nl, target, cidr)
+                address.ensure(self._nl, target, cidr, dad=False)
 
-    def _in_use(self, bridge: Link) -> bool:
+    def _other_ports(self, bridge: Link) -> list[Link]:
         feet = {vlan_port_name(name) for name in self._links_made}
-        return any(port.name not in feet for port in link.ports(self._nl, bridge.ifindex))
+        return [port for port in link.ports(self._nl, bridge.ifindex) if port.name not in feet]
 
 
 def gateway_addresses(ips: tuple[IPConfig, ...]) -> list[str]:
@@ -152,7 +157,7 @@ def conflicts(held: list[address.Address], cidr: str, own: list[str]) -> list[st
     found = []
     for each in held:
         interface = ipaddress.ip_interface(each.cidr)
-        if interface in ours or interface.version != wanted.version or each.scope:
+        if interface in ours or interface.version != wanted.version or not each.is_global:
             continue
         if wanted.version == 4 or interface.network.overlaps(wanted.network):
             found.append(each.cidr)
@@ -191,5 +196,5 @@ def wait_forwarding(nl: Rtnl, port: Link) -> None:
             error = TimeoutError(110, f"not up after {_PORT_WAIT:g} s")
             error.add_note(f'wait for bridge port "{port.name}"')
             raise error
-        time.sleep(pause)
+        signals.sleep(pause)
         pause = min(pause * 2, 0.1)

@@ -6,36 +6,75 @@ import ipaddress
 import os
 from typing import TYPE_CHECKING
 
-from cni.core.errors import CniError, Code, invalid
+from cni.core.errors import CniError, Code, describe, invalid
 from cni.host import address, link, route, sysctl
+from cni.host.netns import Sandbox
 
 if TYPE_CHECKING:
-    from cni.core.types import Interface, Request, Result
+    from cni.core.types import Interface, IPConfig, Request, Result
     from cni.host.link import Link
-    from cni.host.netns import Sandbox
 
-_ANY = {False: "0.0.0.0/0", True: "::/0"}
+#: what the kernel's fields of a route hold
+_LIMITS = {
+    "mtu": 2**32 - 1,
+    "advmss": 2**32 - 1,
+    "priority": 2**32 - 1,
+    "table": 2**32 - 1,
+    "scope": 255,
+}
 
 
-def validate(result: Result) -> Result:
-    """What an IPAM plugin said, checked before any of it reaches the kernel.
+def open_sandbox(req: Request) -> Sandbox:
+    """The container's namespace, for a verb that cannot do without; raises CniError 8."""
+    try:
+        return Sandbox(req.netns)
+    except OSError as error:
+        raise CniError(
+            Code.INVALID_NETNS,
+            f'CNI_NETNS "{req.netns}" cannot be opened',
+            describe(error).details,
+        ) from None
+
+
+def refuse_taken_name(sandbox: Sandbox, req: Request) -> None:
+    """Raises CniError 4 when the container has an interface of that name."""
+    if link.find(sandbox.nl, req.ifname):
+        raise CniError(
+            Code.INVALID_ENVIRONMENT,
+            f'CNI_IFNAME "{req.ifname}" already exists in {req.netns}',
+        )
+
+
+def validate(result: Result, where: str = "IPAM result") -> Result:
+    """A result from elsewhere, checked before any of it reaches the kernel.
 
     Raises CniError 7 naming the address, gateway or route that is none.
     """
-    try:
-        for ip in result.ips:
-            if "/" not in ip.address:
-                raise ValueError(f'address "{ip.address}" is not in CIDR notation')
-            ipaddress.ip_interface(ip.address)
-            if ip.gateway:
-                ipaddress.ip_address(ip.gateway)
-        for each in result.routes:
-            ipaddress.ip_network(each.dst, strict=False)
-            if each.gw:
-                ipaddress.ip_address(each.gw)
-    except ValueError as error:
-        raise invalid("IPAM result cannot be used", str(error)) from None
+    for ip in result.ips:
+        _validate(f"{where}: address", ip.address, ip.gateway)
+    for each in result.routes:
+        _validate(f"{where}: route", each.dst, each.gw)
+        for key, limit in _LIMITS.items():
+            if not 0 <= (getattr(each, key) or 0) <= limit:
+                raise invalid(f'{where}: route {each.dst}: "{key}": {getattr(each, key)}')
     return result
+
+
+def _validate(what: str, cidr: str, gateway: str) -> None:
+    """Python reads more than CIDR notation: netmasks, missing lengths, zones."""
+    _, _, length = cidr.partition("/")
+    try:
+        if not (length.isascii() and length.isdigit()) or "%" in cidr:
+            raise ValueError("not in CIDR notation")
+        version = ipaddress.ip_interface(cidr).version
+    except ValueError as error:
+        raise invalid(f'{what} "{cidr}" cannot be used', str(error)) from None
+    try:
+        if gateway and ("%" in gateway or ipaddress.ip_address(gateway).version != version):
+            raise ValueError(f"not an address of its family, IPv{version}")
+    except ValueError as error:
+        reason = str(error)
+        raise invalid(f'{what} "{cidr}": gateway "{gateway}" cannot be used', reason) from None
 
 
 def prepare(sandbox: Sandbox, ifname: str, result: Result, *, dad: bool = True) -> None:
@@ -83,12 +122,13 @@ def kernel_routes(interface: Link, result: Result) -> list[route.Route]:
     wanted = []
     for each in result.routes:
         is_v6 = ":" in each.dst
+        # a table or scope of its own may be meant to have no gateway
+        gw = each.gw or ("" if each.scope == route.SCOPE_LINK else gateways[is_v6])
         wanted.append(
             route.Route(
                 dst=str(ipaddress.ip_network(each.dst, strict=False)),
                 oif=interface.ifindex,
-                # a table or scope of its own may be meant to have no gateway
-                gw=each.gw or ("" if each.scope == route.SCOPE_LINK else gateways[is_v6]),
+                gw=str(ipaddress.ip_address(gw)) if gw else "",  # in the kernel's spelling
                 priority=each.priority,
                 table=each.table or route.MAIN_TABLE,
                 scope=each.scope,
@@ -141,20 +181,12 @@ def check_interface(sandbox: Sandbox, entry: Interface, kind: str = "") -> Link:
 
 def check_addresses(sandbox: Sandbox, interface: Link, result: Result) -> None:
     """Every address and route of the result is there; raises CniError 102 naming the first not."""
-    validate(result)
+    validate(result, "prevResult")
     held = {
         str(ipaddress.ip_interface(each.cidr))
         for each in address.list_addresses(sandbox.nl, interface)
     }
-    own = [
-        ip
-        for ip in result.ips
-        if ip.interface is None
-        or (
-            ip.interface < len(result.interfaces)
-            and result.interfaces[ip.interface].name == interface.name
-        )
-    ]
+    own = [ip for ip in result.ips if _owner(result, ip) in ("", interface.name)]
     for ip in own:
         if str(ipaddress.ip_interface(ip.address)) not in held:
             raise failed(f"Failed to match addr {ip.address} on interface {interface.name}")
@@ -162,6 +194,15 @@ def check_addresses(sandbox: Sandbox, interface: Link, result: Result) -> None:
         present = route.list_routes(sandbox.nl, table=wanted.table)
         if not any(_matches(each, wanted) for each in present):
             raise failed(f"Expected route {wanted} not found in routing table")
+
+
+def _owner(result: Result, ip: IPConfig) -> str:
+    """The name of the interface that an address belongs to; empty when the result does not say."""
+    if ip.interface is None:
+        return ""
+    if not 0 <= ip.interface < len(result.interfaces):
+        raise invalid(f"prevResult: address {ip.address}: there is no interface {ip.interface}")
+    return result.interfaces[ip.interface].name
 
 
 def _matches(present: route.Route, wanted: route.Route) -> bool:

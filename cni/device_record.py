@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cni.core.types import Attachment
 from cni.store import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cni.core.types import Attachment, Request
+    from cni.core.types import Request
 
 _VERSION = 1
 
@@ -36,6 +37,10 @@ class Record(NamedTuple):
     netns: str = ""
     netns_inode: int = 0
 
+    @property
+    def attachment(self) -> Attachment:
+        return Attachment(self.network, self.container_id, self.ifname)
+
 
 def path(state_dir: str, container_id: str, ifname: str) -> str:
     return f"{state_dir}/host-device/{container_id}-{ifname}"
@@ -46,7 +51,7 @@ def write(req: Request, record: Record) -> None:
     for name in files.names(f"{req.state_dir}/host-device"):
         older = _read(f"{req.state_dir}/host-device/{name}")
         if older and (older.pci, older.host_name) == (record.pci, record.host_name):
-            remove(req, older)
+            remove(req, older.attachment)
     fields: dict[str, Any] = {"version": _VERSION, **record._asdict()}
     target = path(req.state_dir, record.container_id, record.ifname)
     files.write(target, json.dumps(fields).encode())
@@ -54,7 +59,9 @@ def write(req: Request, record: Record) -> None:
 
 def read(req: Request, attachment: Attachment) -> Record | None:
     """The record of the attachment; None when there is none, or none that can be understood."""
-    return _read(path(req.state_dir, attachment.container_id, attachment.ifname))
+    record = _read(path(req.state_dir, attachment.container_id, attachment.ifname))
+    # "a" and "b-c" have the file name of "a-b" and "c"
+    return record if record and record.attachment[1:] == attachment[1:] else None
 
 
 def of_network(req: Request) -> Iterator[Record]:
@@ -66,8 +73,15 @@ def of_network(req: Request) -> Iterator[Record]:
             yield record
 
 
-def remove(req: Request, record: Record) -> None:
-    files.remove(path(req.state_dir, record.container_id, record.ifname))
+def remove(req: Request, attachment: Attachment) -> None:
+    files.remove(path(req.state_dir, attachment.container_id, attachment.ifname))
+
+
+def remove_unreadable(req: Request) -> None:
+    """Remove what has the name of the attachment's record and is none."""
+    target = path(req.state_dir, req.container_id, req.ifname)
+    if _read(target) is None:
+        files.remove(target)
 
 
 def _read(target: str) -> Record | None:

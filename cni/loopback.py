@@ -20,8 +20,9 @@ _LO = "lo"
 
 def add(req: Request) -> Result:
     """Brings lo up; returns prevResult when there is one, else lo and its addresses."""
-    with netns.Sandbox(req.netns) as sandbox, Undo() as undo:
+    with configure.open_sandbox(req) as sandbox, Undo() as undo:
         lo = link.get(sandbox.nl, _LO)
+        loopback_addresses(sandbox)  # before it is up: what is refused is not touched
         if not lo.is_up:
             undo.push(link.set_down, sandbox.nl, lo)
             link.set_up(sandbox.nl, lo)
@@ -43,7 +44,7 @@ def delete(req: Request) -> None:
 
 
 def check(req: Request) -> None:
-    with netns.Sandbox(req.netns) as sandbox:
+    with configure.open_sandbox(req) as sandbox:
         if not link.get(sandbox.nl, _LO).is_up:
             raise configure.failed("loopback interface is down")
         loopback_addresses(sandbox)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from cni.core import log
+from cni.core import log, signals
 from cni.core.errors import CniError, describe
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Attempts:
 
     def run(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether the step succeeded."""
+        signals.check()
         try:
             step(*args, **kwargs)
         except Exception as error:

@@ -6,11 +6,12 @@ Our own types run in this process; a foreign type is executed from CNI_PATH as a
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cni.core import log, names, registry, spawn, versions
 from cni.core.dispatch import dispatch
 from cni.core.errors import CniError, Code, invalid
+from cni.core.request import decode_value
 
 if TYPE_CHECKING:
     from cni.core.types import Request, Result
@@ -61,31 +62,34 @@ def _execute(executable: str, req: Request) -> Result | None:
         log.info("delegate wrote to stderr", plugin=executable, text=done.stderr[:4096])
     if req.command != "ADD":
         return None
-    return versions.parse(_json(executable, done.stdout), f"result of {executable}")
+    return versions.parse(_answer(executable, done.stdout), f"result of {executable}")
 
 
-def _json(executable: str, text: bytes) -> Any:
+def _answer(executable: str, text: bytes) -> object:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return decode_value(text, "it")
+    except CniError as error:
+        said = text[:200].decode(errors="replace")
         raise CniError(
-            Code.DECODE_FAILURE,
+            error.code,
             f"{executable} printed no valid JSON",
-            f"{error}: {text[:200].decode(errors='replace')!r}",
+            f"{error.details or error.msg}: {said!r}",
         ) from None
 
 
 def _failure(executable: str, done: spawn.Completed) -> CniError:
     """The delegate's own error; what it wrote to stderr when it had none."""
     try:
-        reply = json.loads(done.stdout)
-        return CniError(int(reply["code"]), str(reply["msg"]), str(reply.get("details") or ""))
-    except (ValueError, KeyError, TypeError):
+        reply = decode_value(done.stdout, "it")
+        code, msg = int(reply["code"]), str(reply["msg"])
+    except (CniError, ValueError, KeyError, TypeError):
         ending = f"exit status {done.status}" if done.status > 0 else f"signal {-done.status}"
         said = (done.stdout.strip() or done.stderr.strip())[:1000].decode(errors="replace")
         return CniError(
             Code.DELEGATE_FAILED, f"{executable} failed without a CNI error ({ending})", said
         )
+    known = 0 < code < 2**32
+    return CniError(code if known else Code.DELEGATE_FAILED, msg, str(reply.get("details") or ""))
 
 
 def ipam_type(req: Request) -> str:
@@ -102,9 +106,9 @@ def ipam_type(req: Request) -> str:
 def ipam_add(req: Request) -> Result:
     """Addresses for the attachment; push `ipam_delete` on the undo stack first.
 
-    Raises CniError 7 when the plugin gave none.
+    Raises CniError 103 when the plugin gave none.
     """
-    result = call(req._replace(command="ADD"), ipam_type(req))
+    result = _ipam(req, "ADD")
     if result is None or not result.ips:
         raise CniError(
             Code.DELEGATE_FAILED, f'IPAM plugin "{ipam_type(req)}" returned missing IP config'
@@ -114,27 +118,35 @@ def ipam_add(req: Request) -> Result:
 
 def ipam_delete(req: Request) -> None:
     """Release what the attachment holds; nothing to do without an `ipam.type`."""
-    _ipam(req, "DEL")
+    _ipam_if_present(req, "DEL")
 
 
 def ipam_check(req: Request) -> None:
     if versions.allows(req.cni_version, "CHECK") and ipam_type(req):
-        call(req._replace(command="CHECK"), ipam_type(req))
+        _ipam(req, "CHECK")
 
 
 def ipam_gc(req: Request) -> None:
-    _ipam(req, "GC")
+    _ipam_if_present(req, "GC")
 
 
 def ipam_status(req: Request) -> None:
     if ipam_type(req):
-        call(req._replace(command="STATUS"), ipam_type(req))
+        _ipam(req, "STATUS")
 
 
-def _ipam(req: Request, command: str) -> None:
+def _ipam_if_present(req: Request, command: str) -> None:
     if not ipam_type(req):
         return
     try:
-        call(req._replace(command=command), ipam_type(req))
+        _ipam(req, command)
     except MissingPluginError as missing:
         log.warning("address not released: the IPAM plugin is gone", reason=missing)
+
+
+def _ipam(req: Request, command: str) -> Result | None:
+    """Raises CniError 7 for a type of ours that gives no addresses: it would call itself."""
+    plugin_type = ipam_type(req)
+    if plugin_type in registry.PLUGINS and plugin_type not in registry.IPAM:
+        raise invalid(f'"ipam.type": "{plugin_type}" is no IPAM plugin')
+    return call(req._replace(command=command), plugin_type)

@@ -17,12 +17,18 @@ def ifname_fault(name: str) -> str:
     """What is wrong with an interface name as the kernel sees it; empty when nothing is."""
     if not name:
         return "interface name is empty"
-    if len(name.encode(errors="surrogateescape")) > IFNAME_MAX:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:  # JSON could not tell it
+        return "interface name is not UTF-8"
+    if size > IFNAME_MAX:
         return f"interface name is longer than {IFNAME_MAX} bytes"
     if name in (".", ".."):
         return "interface name is . or .."
     if any(c in "/:\0" or c.isspace() for c in name):
         return "interface name contains / or : or whitespace characters"
+    if "%" in name:  # the kernel would make "eth%d" the first free eth0, eth1, ...
+        return "interface name contains %"
     return ""
 
 

@@ -19,6 +19,10 @@ PLUGINS = {
 }
 
 
+#: those of them that give addresses, and may stand in an `ipam` section
+IPAM = frozenset({"static", "whereabouts"})
+
+
 class Plugin(Protocol):
     """A plugin is a module with these five functions."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cni.core import names, versions
 from cni.core.errors import CniError, Code, invalid
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_INPUT = 1 << 20  #: bytes of standard input
+MAX_DEPTH = 100  #: of objects and lists in one another
 
 #: spec section 3: the variables each verb needs
 REQUIRED = {
@@ -67,22 +69,47 @@ def decode(data: bytes, what: str = "network config") -> Json:
 
     Raises CniError 6.
     """
-    if len(data) > MAX_INPUT:
-        raise CniError(Code.DECODE_FAILURE, f"{what} is larger than {MAX_INPUT} bytes")
-    try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant)
-        if b"\\u" in data:  # lone surrogates and NUL can only come in as escapes
-            text = json.dumps(value, ensure_ascii=False)
-            text.encode()
-            if "\\u0000" in text:
-                raise ValueError("a string holds a NUL character")
-    except (ValueError, RecursionError) as error:
-        raise CniError(Code.DECODE_FAILURE, f"cannot decode {what}", str(error)) from None
+    value = decode_value(data, what)
     if not isinstance(value, dict):
         raise CniError(
             Code.DECODE_FAILURE, f"{what} must be a JSON object, got {type(value).__name__}"
         )
     return value
+
+
+def decode_value(data: bytes, what: str) -> Any:
+    """Any JSON value, with the same rules."""
+    if len(data) > MAX_INPUT:
+        raise CniError(Code.DECODE_FAILURE, f"{what} is larger than {MAX_INPUT} bytes")
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+        _walk(value)
+    except (ValueError, RecursionError) as error:
+        raise CniError(Code.DECODE_FAILURE, f"cannot decode {what}", str(error)) from None
+    return value
+
+
+def _walk(value: object) -> None:
+    """Raises ValueError for what Python's decoder lets in, and nothing behind it can bear."""
+    level, depth = [value], 0
+    while level:
+        below: list[object] = []
+        for each in level:
+            if isinstance(each, str):
+                each.encode()  # a lone surrogate
+                if "\0" in each:
+                    raise ValueError("a string holds a NUL character")
+            elif isinstance(each, dict):
+                below += each.keys()
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+            elif isinstance(each, float) and not math.isfinite(each):
+                raise ValueError("a number is out of range")
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        level = below
 
 
 def _refuse_constant(name: str) -> None:

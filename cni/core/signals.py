@@ -1,8 +1,14 @@
-"""SIGTERM and SIGINT become an exception, so that an ADD the runtime gives up on is undone."""
+"""SIGTERM and SIGINT end a call between two steps or in a wait, so that it can be undone.
+
+A signal is noted when it comes and raised where that is safe: before the next step is pushed on an
+undo stack, before the next attempt, while waiting. An exception in the midst of anything, an
+import for one, would leave that half done: the interpreter's import lock then stays taken for ever.
+"""
 
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,25 +20,65 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # the second signal of an impatient runtime must not break the undoing of the first
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(signal.Signals(number).name)
+_noted = ""  #: the first signal that came
+_waiting = False
+_blocked = 0  #: how many `blocked` bodies are running, one within another
+_over = False  #: raised once, or ignored: later ones change nothing
 
 
 def install() -> None:
-    """Raise Interrupted in the main thread on the first SIGTERM or SIGINT; ignore later ones."""
+    """Note the first SIGTERM or SIGINT from now on."""
+    global _noted, _waiting, _blocked, _over
+    _noted, _waiting, _blocked, _over = "", False, 0, False
     for number in _SIGNALS:
-        signal.signal(number, _interrupt)
+        signal.signal(number, _note)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    global _noted
+    _noted = _noted or signal.Signals(number).name
+    if _waiting:
+        check()
+
+
+def check() -> None:
+    """Raises Interrupted if a signal has come; once, so that none breaks the undoing."""
+    global _over
+    if _noted and not _over and not _blocked:
+        _over = True
+        raise Interrupted(_noted)
+
+
+def ignore() -> None:
+    """From now on a signal changes nothing, one that has come already included."""
+    global _over
+    _over = True
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """A wait that a signal ends: nothing in the body may be left half done."""
+    global _waiting
+    before, _waiting = _waiting, True
+    try:
+        check()
+        yield
+    finally:
+        _waiting = before
+
+
+def sleep(seconds: float) -> None:
+    """time.sleep that a signal ends."""
+    with waiting():
+        time.sleep(seconds)
 
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Hold SIGTERM and SIGINT back while the body runs; they arrive when it ends."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    """No signal is raised while the body runs; one that comes is raised at the next chance."""
+    global _blocked
+    _blocked += 1
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _blocked -= 1

@@ -13,6 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from cni.core import signals
 from cni.core.errors import CniError, Code
 
 if TYPE_CHECKING:
@@ -61,21 +62,24 @@ def run(
     in_read, in_write = os.pipe()
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
+    pid = 0
     try:
-        pid = _spawn(argv, clean(environ), (in_read, out_write, err_write))
-    except BaseException:
-        for fd in (in_read, in_write, out_read, out_write, err_read, err_write):
-            os.close(fd)
-        raise
-    for fd in (in_read, out_write, err_write):
-        os.close(fd)
-    deadline = time.monotonic() + timeout if timeout else None
-    try:
+        try:
+            pid = _spawn(argv, clean(environ), (in_read, out_write, err_write))
+        except BaseException:
+            for fd in (in_write, out_read, err_read):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (in_read, out_write, err_write):
+                os.close(fd)
+        deadline = time.monotonic() + timeout if timeout else None
         out, err = _converse(in_write, stdin, out_read, err_read, deadline, argv[0])
-        _, status = os.waitpid(pid, 0)
+        status = _reap(pid, deadline, argv[0])
         return Completed(os.waitstatus_to_exitcode(status), out, err)
     except BaseException:
-        _end(pid)
+        if pid:
+            _end(pid)
         raise
 
 
@@ -88,13 +92,14 @@ def _spawn(argv: list[str], environ: dict[str, str], stdio: tuple[int, int, int]
                 argv,
                 environ,
                 file_actions=actions,
+                setpgroup=0,
                 setsigmask=[],
                 setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGPIPE],
             )
         except OSError as error:
             if error.errno != 26 or attempt == 5:  # ETXTBSY
                 raise
-            time.sleep(0.2 * (attempt + 1))
+            signals.sleep(0.2 * (attempt + 1))
     raise AssertionError("unreachable")
 
 
@@ -116,9 +121,10 @@ def _converse(
             wait = None
             if deadline is not None:
                 wait = max(0, deadline - time.monotonic()) * 1000
-            events = poll.poll(wait)
+            with signals.waiting():
+                events = poll.poll(wait)
             if not events and wait is not None:
-                raise CniError(Code.TRY_AGAIN_LATER, f"{name} did not end in time")
+                raise _late(name)
             for fd, _ in events:
                 if fd == in_write:
                     try:
@@ -143,15 +149,33 @@ def _converse(
     return b"".join(collected[out_read]), b"".join(collected[err_read])
 
 
+def _reap(pid: int, deadline: float | None, name: str) -> int:
+    """The wait status of a child that has closed its outputs: it ends now, as a rule."""
+    pause = 0.0005
+    while True:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if reaped:
+            return status
+        if deadline is not None and time.monotonic() > deadline:
+            raise _late(name)
+        signals.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def _late(name: str) -> CniError:
+    return CniError(Code.TRY_AGAIN_LATER, f"{name} did not end in time")
+
+
 def _end(pid: int) -> None:
+    """End the process and what it has started: a shell does not pass a signal on."""
     try:
-        os.kill(pid, signal.SIGTERM)
+        os.killpg(pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
         while time.monotonic() < deadline:
             if os.waitpid(pid, os.WNOHANG)[0]:
                 return
             time.sleep(0.01)
-        os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):
         pass

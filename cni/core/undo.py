@@ -15,21 +15,30 @@ P = ParamSpec("P")
 
 
 class Undo:
-    """Unwinds on an exception or a signal; `keep()` says that the work is done.
+    """Unwinds on an exception or a signal, which is raised here, before a step or at the end;
+    `keep()` says that the work is done.
 
     A step that fails is logged and the next one runs: an undo never hides the cause.
     """
+
+    _open = 0  #: stacks that are open now: a delegate's is within its caller's
 
     def __init__(self) -> None:
         self._steps: list[Callable[[], object]] = []
 
     def push(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         self._steps.append(lambda: step(*args, **kwargs))
+        signals.check()
 
     def keep(self) -> None:
+        """The work is done. Of the outermost stack: a signal comes too late from now on."""
+        signals.check()
+        if Undo._open == 1:
+            signals.ignore()
         self._steps.clear()
 
     def __enter__(self) -> Self:
+        Undo._open += 1
         return self
 
     def __exit__(
@@ -38,9 +47,16 @@ class Undo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        Undo._open -= 1
+        if self._steps:
+            self._unwind(error)
+
+    def _unwind(self, error: BaseException | None) -> None:
         with signals.blocked():
             while self._steps:
                 try:
                     self._steps.pop()()
                 except Exception as failure:
                     log.error("undo failed", reason=describe(failure), cause=error or "")
+            if not Undo._open:
+                signals.ignore()  # one that came meanwhile has nothing left to end

@@ -8,6 +8,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from cni.core import signals
 from cni.host.rtnl import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cni.host.rtnl import Message, Rtnl
 
 _SCOPE_GLOBAL = 0
-_DADFAILED, _TENTATIVE = 0x08, 0x40
+_NODAD, _DADFAILED, _TENTATIVE = 0x02, 0x08, 0x40
 _POLL = 0.02  #: seconds between two looks at duplicate address detection
 
 
@@ -33,24 +34,35 @@ class Address(NamedTuple):
     cidr: str
     scope: int = _SCOPE_GLOBAL
     flags: int = 0
+    ifindex: int = 0
+
+    @property
+    def is_global(self) -> bool:
+        return self.scope == _SCOPE_GLOBAL
 
     @property
     def is_ipv6(self) -> bool:
         return ":" in self.cidr
 
 
-def add(nl: Rtnl, link: Link, cidr: str) -> None:
-    """Add the address; raises FileExistsError when the link has it."""
+def add(nl: Rtnl, link: Link, cidr: str, *, dad: bool = True) -> None:
+    """Add the address; raises FileExistsError when the link has it.
+
+    Without duplicate address detection an IPv6 address can be used at once.
+    """
+    message = _message(link, cidr)
+    if not dad:
+        message["flags"] = _NODAD
     nl.request(
-        _message(link, cidr), RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
+        message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
         what=f'add address {cidr} to "{link.name}"',
     )  # fmt: skip
 
 
-def ensure(nl: Rtnl, link: Link, cidr: str) -> bool:
+def ensure(nl: Rtnl, link: Link, cidr: str, *, dad: bool = True) -> bool:
     """Add the address; whether it was not there before."""
     try:
-        add(nl, link, cidr)
+        add(nl, link, cidr, dad=dad)
     except FileExistsError:
         return False
     return True
@@ -69,14 +81,24 @@ def remove(nl: Rtnl, link: Link, cidr: str) -> None:
 
 def list_addresses(nl: Rtnl, link: Link) -> list[Address]:
     """All addresses of the link, both families."""
+    found = _list(nl, link.ifindex, f'list addresses of "{link.name}"')
+    return [each for each in found if each.ifindex == link.ifindex]
+
+
+def list_all(nl: Rtnl) -> list[Address]:
+    """All addresses of all links, both families."""
+    return _list(nl, 0, "list addresses")
+
+
+def _list(nl: Rtnl, ifindex: int, what: str) -> list[Address]:
+    message = address_message()
+    message["index"] = ifindex  # 0 is any; a kernel before 5.0 ignores it
     found = []
-    for each in nl.dump(_dump_message(link), RTM_GETADDR, what=f'list addresses of "{link.name}"'):
-        if each["index"] != link.ifindex:
-            continue
+    for each in nl.dump(message, RTM_GETADDR, what=what):
         values = decoded(each, ("IFA_LOCAL", "IFA_ADDRESS", "IFA_FLAGS"))
         ip = values.get("IFA_LOCAL") or values.get("IFA_ADDRESS")
         flags = values.get("IFA_FLAGS", each["flags"])
-        found.append(Address(f"{ip}/{each['prefixlen']}", each["scope"], flags))
+        found.append(Address(f"{ip}/{each['prefixlen']}", each["scope"], flags, each["index"]))
     return found
 
 
@@ -95,19 +117,13 @@ def wait_dad(nl: Rtnl, link: Link, seconds: float = 5) -> None:
             return
         if time.monotonic() > deadline:
             raise _noted(errno.ETIMEDOUT, f"still tentative after {seconds:g} s", link)
-        time.sleep(_POLL)
+        signals.sleep(_POLL)
 
 
 def _noted(code: int, text: str, link: Link) -> OSError:
     error = OSError(code, text)
     error.add_note(f'wait for the IPv6 addresses of "{link.name}"')
     return error
-
-
-def _dump_message(link: Link) -> Message:
-    message = address_message()
-    message["index"] = link.ifindex
-    return message
 
 
 def _message(link: Link, cidr: str) -> Message:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IFF_UP, IFF_PROMISC = 0x1, 0x100
 _IFLA_EXT_MASK_SKIP_STATS = 8
+_IFNAME_MAX = 15  #: bytes; alternative names may be longer
 
 _WANTED = frozenset(
     {
@@ -72,14 +73,15 @@ def find(nl: Rtnl, name: str) -> Link | None:
     try:
         return get(nl, name)
     except OSError as error:
-        if error.errno == errno.ENODEV:
+        if error.errno in (errno.ENODEV, errno.ERANGE):  # no name can be as long
             return None
         raise
 
 
 def get(nl: Rtnl, name: str) -> Link:
-    """The link of that name; raises OSError ENODEV when there is none."""
-    return _get(nl, f'find link "{name}"', 0, ("IFLA_IFNAME", name))
+    """The link of that name, or alternative name; raises OSError ENODEV when there is none."""
+    long = len(name.encode()) > _IFNAME_MAX
+    return _get(nl, f'find link "{name}"', 0, ("IFLA_ALT_IFNAME" if long else "IFLA_IFNAME", name))
 
 
 def get_index(nl: Rtnl, index: int) -> Link:

@@ -47,16 +47,16 @@ def ensure(owner: Owner, addresses: Iterable[str], backend: str) -> None:
         _ensure_nft(owner, addresses)
 
 
-def remove(owner: Owner, addresses: Collection[str]) -> None:
+def remove(owner: Owner, others: Collection[str] = ()) -> None:
     """Remove the owner's rules of both backends; gone is fine.
 
-    `addresses` tells two interfaces of one container apart where iptables cannot; empty, when the
-    container is gone, means all of them.
+    The interfaces of a container share an iptables chain: `others` are the addresses (CIDR) that
+    its other interfaces have, and whose rules stay.
     """
     _remove_nft(lambda comment: comment.startswith(_hashes(owner)))
     for command, family in (("iptables", "ip"), ("ip6tables", "ip6")):
         if _iptables_has(family, _chain(owner)):
-            _remove_iptables(command, owner, addresses)
+            _remove_iptables(command, owner, others)
 
 
 def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
@@ -75,7 +75,11 @@ def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
 def is_set(owner: Owner, addresses: Collection[str], backend: str) -> bool:
     """Whether there is a rule for each of the addresses."""
     if backend == "iptables":
-        return all(_jump(owner, each) in _iptables_rules(_command(each)) for each in addresses)
+        present = {each: set(_iptables_rules(each)) for each in set(map(_command, addresses))}
+        return all(
+            present[_command(each)].issuperset([_jump(owner, each), *_body(owner, each)])
+            for each in addresses
+        )
     found = [r for r in _nft_rules() if r.get("comment", "").startswith(_hashes(owner))]
     return len(found) == len(addresses)
 
@@ -86,9 +90,9 @@ def unavailable(backend: str) -> str:
         if backend == "iptables":
             _iptables_rules("iptables")
         else:
-            nft.rules(_TABLE)
+            nft.probe()
     except OSError as error:
-        return str(error)
+        return f"{backend or BACKENDS[0]}: {error.strerror}"
     return ""
 
 
@@ -189,13 +193,12 @@ def _ensure_iptables(owner: Owner, addresses: Iterable[str]) -> None:
         _restore(command, [f":{_chain(owner)} - [0:0]", *ordered, *jumps])
 
 
-def _remove_iptables(command: str, owner: Owner, addresses: Collection[str]) -> None:
+def _remove_iptables(command: str, owner: Owner, others: Collection[str]) -> None:
     chain = _chain(owner)
     present = _iptables_rules(command)
     jumps = [line for line in present if line.endswith(f" -j {chain}")]
-    own = {_jump(owner, each) for each in addresses if _command(each) == command}
-    # the older plugin wrote the subnet where the newer writes the host address
-    gone = [line for line in jumps if not addresses or line in own] if len(jumps) > 1 else jumps
+    kept = {_jump(owner, each) for each in others}
+    gone = [line for line in jumps if line not in kept]
     lines = [line.replace("-A", "-D", 1) for line in gone]
     if len(gone) == len(jumps):
         lines += [f"-F {chain}", f"-X {chain}"]

@@ -73,12 +73,14 @@ def open_if_present(path: str) -> Sandbox | None:
     """The namespace; None when the path is empty, gone, or no longer a namespace (a plain file
     stays where /run/netns/x was mounted).
     """
-    if not path:
-        return None
     try:
-        return Sandbox(path)
+        return Sandbox(path) if path else None
     except (FileNotFoundError, NotADirectoryError, NotANamespaceError):
         return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # nothing can be there
+            return None
+        raise
 
 
 def _is_netns(fd: int) -> bool:

@@ -42,9 +42,15 @@ def rules(table: str, chain: str = "") -> list[dict[str, Any]]:
     return list(_rules_of(reply))
 
 
+def probe() -> None:
+    """Raises OSError when nftables cannot be used on this host."""
+    _run("list tables", json_output=True, what="list nftables tables")
+
+
 def quoted(text: str) -> str:
     """A comment as nft takes it: no quotes inside, cut to the length it accepts."""
-    return '"' + text.replace('"', "")[:COMMENT_MAX] + '"'
+    plain = text.replace('"', "").encode()[:COMMENT_MAX]
+    return '"' + plain.decode(errors="ignore") + '"'
 
 
 def _rules_of(reply: str) -> Iterator[dict[str, Any]]:
@@ -107,6 +113,9 @@ def _execute(text: str, *, json_output: bool, what: str) -> tuple[int, str, str]
         error = OSError(errno.ENOENT, "neither libnftables.so.1 nor the nft command was found")
         error.add_note(what)
         raise error
-    argv = [executable, "-j", "-a"] if json_output else [executable]
-    done = spawn.run([*argv, "-f", "-"], os.environ, text.encode(), timeout=_TIMEOUT)
+    if json_output:  # with -j a file would have to be JSON; what is asked is short
+        argv, stdin = [executable, "-j", "-a", text], b""
+    else:
+        argv, stdin = [executable, "-f", "-"], text.encode()
+    done = spawn.run(argv, os.environ, stdin, timeout=_TIMEOUT)
     return done.status, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")

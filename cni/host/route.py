@@ -98,7 +98,7 @@ def list_routes(nl: Rtnl, *, oif: int = 0, table: int = MAIN_TABLE) -> list[Rout
         message["family"] = family
         if table:
             message["attrs"] = [("RTA_TABLE", table)]
-        for each in nl.dump(message, RTM_GETROUTE, what="list routes"):
+        for each in _dump(nl, message):
             if each["flags"] & _RTM_F_CLONED or each["type"] != _TYPE_UNICAST:
                 continue
             found += [
@@ -107,6 +107,14 @@ def list_routes(nl: Rtnl, *, oif: int = 0, table: int = MAIN_TABLE) -> list[Rout
                 if table in (0, route.table) and oif in (0, route.oif)
             ]
     return found
+
+
+def _dump(nl: Rtnl, message: Message) -> list[Message]:
+    """An IPv6 table does not exist before its first route."""
+    try:
+        return nl.dump(message, RTM_GETROUTE, what="list routes")
+    except FileNotFoundError:
+        return []
 
 
 _WANTED = frozenset(

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cni.core import signals
 from cni.core.errors import CniError, Code
 from cni.store import files
 
@@ -37,8 +38,16 @@ def locked(
         yield
     finally:
         if remove:
-            files.remove(path)  # while it is held: whoever waits sees below that it is gone
+            _remove(path)
         os.close(fd)
+
+
+def _remove(path: str) -> None:
+    """While the lock is held: whoever waits for it sees that the file is gone (_is_current)."""
+    try:
+        files.remove(path)
+    except OSError:
+        pass  # the work is done; a file too many is used by the next call
 
 
 def _take(path: str, deadline: float) -> int | None:
@@ -58,7 +67,7 @@ def _take(path: str, deadline: float) -> int | None:
         os.close(fd)
         if time.monotonic() > deadline:
             return None
-        time.sleep(pause)
+        signals.sleep(pause)
         pause = min(pause * 2, 0.003)  # a burst of ADDs: longer sleeps leave the lock idle
 
 

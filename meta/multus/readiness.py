@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from cni.core import signals
 from cni.core.errors import CniError, Code
 
 INTERVAL, TIMEOUT = 1.0, 45.0  #: seconds, as the original
@@ -16,7 +17,7 @@ def wait(path: str) -> None:
     while path and not os.path.exists(path):
         if time.monotonic() >= deadline:
             raise _missing(Code.TRY_AGAIN_LATER, path, f"waited {TIMEOUT:g} s")
-        time.sleep(INTERVAL)
+        signals.sleep(INTERVAL)
 
 
 def check(path: str) -> None:

@@ -1,4 +1,4 @@
-"""Make the n-th call into the kernel, or onto the disk, fail."""
+"""Make the n-th call into the kernel, or onto the disk, fail; or let the process die there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cni.core import spawn
+from cni.core.undo import Undo
 from cni.host import nft, sysctl
 from cni.host.rtnl import Rtnl
 from cni.store import files
+from ipam.stores.file import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,15 +25,24 @@ DOORS: tuple[tuple[Any, str], ...] = (
     (nft, "apply"),
     (nft, "rules"),
     (files, "write"),
+    (files, "remove"),
+    (spawn, "run"),
+    (FileStore, "lease"),
+    (FileStore, "release"),
 )
 
 
-class Fault:
-    """Fails call number `nth`, once; `after` lets it happen first, as a late interruption does."""
+class Killed(BaseException):
+    """The end of the process, for a test: nothing in it runs any more."""
 
-    def __init__(self, nth: int, *, after: bool) -> None:
+
+class Fault:
+    """Strikes at call number `nth`, once; `after` lets it happen first, as a late signal does."""
+
+    def __init__(self, nth: int, *, after: bool, kill: bool) -> None:
         self.nth = nth
         self.after = after
+        self.kill = kill
         self.calls = 0
         self.hit = ""
 
@@ -39,9 +51,11 @@ class Fault:
             self.calls += 1
             if self.calls != self.nth:
                 return call(*args, **kwargs)
-            self.hit = f"{name} {kwargs.get('what', args[-1:])}"
+            self.hit = f"call {self.nth}: {name} {kwargs.get('what', args[-1:])}"
             if self.after:
                 call(*args, **kwargs)
+            if self.kill:
+                raise Killed
             error = OSError(errno.EIO, "made to fail by the test")
             error.add_note(self.hit)
             raise error
@@ -51,8 +65,29 @@ class Fault:
 
 @contextmanager
 def failing(nth: int, *, after: bool = False) -> Iterator[Fault]:
-    fault = Fault(nth, after=after)
-    originals = [(owner, name, getattr(owner, name)) for owner, name in DOORS]
+    """Call `nth` of the body raises OSError."""
+    with _patched(Fault(nth, after=after, kill=False), DOORS) as fault:
+        yield fault
+
+
+@contextmanager
+def killed(nth: int, *, after: bool = False) -> Iterator[Fault]:
+    """The body ends at call `nth` as if by SIGKILL: no undo runs."""
+    fault = Fault(nth, after=after, kill=True)
+    unwind = Undo._unwind
+    Undo._unwind = lambda *_: None  # type: ignore[method-assign]
+    try:
+        with _patched(fault, DOORS):
+            yield fault
+    except Killed:
+        pass
+    finally:
+        Undo._unwind = unwind  # type: ignore[method-assign]
+
+
+@contextmanager
+def _patched(fault: Fault, doors: tuple[tuple[Any, str], ...]) -> Iterator[Fault]:
+    originals = [(owner, name, getattr(owner, name)) for owner, name in doors]
     for owner, name, call in originals:
         setattr(owner, name, fault.wrap(name, call))
     try:

@@ -6,8 +6,11 @@ import ctypes
 import io
 import json
 import os
+import sqlite3
 import subprocess
-from contextlib import contextmanager
+import sys
+from contextlib import closing, contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import skel
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CLONE_NEWNET = 0x40000000
+_CARRIER = ("NO-CARRIER", "LOWER_UP", "M-DOWN")  # flags that change by themselves, a little later
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -35,6 +40,41 @@ class Reply(NamedTuple):
         if code is not None:
             assert self.value["code"] == code, self.value
         return dict(self.value)
+
+
+class Process:
+    """A plugin that runs; `finish` waits for what it says."""
+
+    def __init__(self, argv: list[str], environ: dict[str, str], stdin: bytes) -> None:
+        self._popen = subprocess.Popen(
+            argv, env=environ, cwd="/",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self._stdin: bytes | None = stdin
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def feed(self) -> None:
+        """Give it its configuration without waiting for the end."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(self._stdin or b"")
+        self._popen.stdin.close()
+        self._popen.stdin = None
+        self._stdin = None
+
+    def signal(self, number: int) -> None:
+        self._popen.send_signal(number)
+
+    def finish(self, seconds: float = 60) -> Reply:
+        """Its one JSON object; more or less than that on standard output is a failure."""
+        try:
+            stdout, stderr = self._popen.communicate(self._stdin, timeout=seconds)
+        finally:
+            self._popen.kill()
+        assert b"Traceback" not in stderr, stderr.decode()
+        return Reply(self._popen.returncode, json.loads(stdout) if stdout else None)
 
 
 class Pod:
@@ -60,8 +100,14 @@ class Pod:
     def link(self, name: str) -> dict[str, Any]:
         return dict(self.ip("link", "show", name)[0])
 
+    def links(self) -> list[str]:
+        return [each["ifname"] for each in self.ip("link")]
+
     def addresses(self, name: str) -> list[str]:
         return _addresses(self.ip("address", "show", name))
+
+    def sysctl(self, key: str) -> str:
+        return self.run("cat", f"/proc/sys/{key}").strip()
 
     def routes(self, family: str = "-4") -> list[dict[str, Any]]:
         return list(self.ip(family, "route"))
@@ -114,6 +160,30 @@ class Node:
         text = stdout.getvalue()
         return Reply(status, json.loads(text) if text else None)
 
+    def run(self, *argv: str) -> str:
+        return _run(*argv)
+
+    def start(
+        self, command: str, conf: dict[str, Any], pod: Pod, ifname: str = "eth0", **extra: str
+    ) -> Process:
+        """The call in a process of its own, as a runtime makes it."""
+        environ = self.environ(command, pod, ifname, **extra) | {"PYTHONPATH": _PROJECT}
+        return Process(
+            [sys.executable, "-m", "cni", conf["type"]], environ, json.dumps(conf).encode()
+        )
+
+    def foreign(
+        self, command: str, conf: dict[str, Any], pod: Pod, ifname: str = "eth0", **extra: str
+    ) -> Reply:
+        """The call as `call` makes it, of the original's executable in `bin_path`."""
+        done = subprocess.run(
+            [f"{self.bin_path}/{conf['type']}"],
+            env=self.environ(command, pod, ifname, **extra),
+            input=json.dumps(conf).encode(), capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+        return Reply(done.returncode, json.loads(done.stdout) if done.stdout else None)
+
     def ip(self, *argv: str) -> Any:
         return _json(_run("ip", "-j", "-d", *argv))
 
@@ -126,22 +196,52 @@ class Node:
     def addresses(self, name: str) -> list[str]:
         return _addresses(self.ip("address", "show", name))
 
+    def sysctl(self, key: str) -> str:
+        with open(f"/proc/sys/{key}") as file:  # of the namespace that this process is in
+            return file.read().strip()
+
+    def port(self, pod: Pod, ifname: str = "eth0") -> dict[str, Any]:
+        """The host's end of a pod's veth."""
+        index = pod.link(ifname)["link_index"]
+        return next(each for each in self.ip("link") if each["ifindex"] == index)
+
     def nft(self) -> str:
         return _run("nft", "list", "ruleset")
 
-    def snapshot(self, *pods: Pod) -> dict[str, Any]:
-        """What an ADD that failed must have left as it was."""
-        world: dict[str, Any] = {
-            # rules carry comments behind them; tables and chains, which stay, have theirs alone
-            "nft": [line for line in self.nft().splitlines() if ' comment "' in line],
-            "files": sorted(str(p.relative_to(self.state)) for p in self._records()),
-        }
+    def nft_rules(self, table: str, chain: str) -> list[str]:
+        """The rules of a chain as nft writes them; none when there is no such chain."""
+        done = subprocess.run(
+            ["nft", "list", "chain", *table.split(), chain],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        lines = [line.strip() for line in done.stdout.splitlines()]
+        return [
+            x
+            for x in lines
+            if x and not x.startswith(("table ", "chain ", "type ", "comment ", "}"))
+        ]
+
+    def leases(self) -> list[tuple[str, str, str]]:
+        """Who leases what: (container, interface, address)."""
+        database = self.state / "plait" / "leases.db"
+        if not database.exists():
+            return []
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute("SELECT container_id, ifname, address FROM lease").fetchall()
+        return sorted((cid, ifname, str(ip_address(packed))) for cid, ifname, packed in rows)
+
+    def snapshot(self, *pods: Pod) -> list[str]:
+        """What an ADD that failed must have left as it was, one line for each thing."""
+        # rules carry comments behind them; tables and chains, which stay, have theirs alone
+        world = [f"nft {x.strip()}" for x in self.nft().splitlines() if ' comment "' in x]
+        world += [f"file {each.relative_to(self.state)}" for each in self._records()]
+        world += [f"lease {' '.join(each)}" for each in self.leases()]
         views: list[tuple[str, Node | Pod]] = [("host", self), *((p.name, p) for p in pods)]
         for name, each in views:
-            world[name] = _stable(
-                each.ip("address"), each.ip("-4", "route"), each.ip("-6", "route")
-            )
-        return world
+            shown = [*_links(each.ip("address")), *_routes(each.ip("-4", "route"))]
+            shown += [x for x in _routes(each.ip("-6", "route")) if "proto boot" in x]
+            world += [f"{name} {line}" for line in shown]
+        return sorted(world)
 
     def _records(self) -> list[Path]:
         found = self.state.rglob("*") if self.state.exists() else []
@@ -149,16 +249,25 @@ class Node:
         return [p for p in found if p.is_file() and "leases" not in p.name and "lock" not in p.name]
 
 
-def _stable(addresses: Any, routes4: Any, routes6: Any) -> Any:
-    links = [
-        {
-            key: each.get(key)
-            for key in ("ifname", "address", "mtu", "flags", "master", "ifalias", "altnames")
-        }
-        | {"addr_info": sorted(f"{a['local']}/{a['prefixlen']}" for a in each["addr_info"])}
-        for each in addresses
+def _links(shown: Any) -> list[str]:
+    lines = []
+    for each in shown:
+        names = ("ifname", "address", "mtu", "master", "ifalias", "altnames")
+        facts = [f"{name} {each[name]}" for name in names if name in each]
+        facts.append(",".join(f for f in each["flags"] if f not in _CARRIER))
+        # fe80:: comes by itself with the first carrier
+        held = [a for a in each["addr_info"] if a["scope"] != "link"]
+        addresses = sorted(f"{a['local']}/{a['prefixlen']}" for a in held)
+        lines.append(" ".join(["link", *facts, *addresses]))
+    return lines
+
+
+def _routes(shown: Any) -> list[str]:
+    return [
+        f"route {each['dst']} via {each.get('gateway')} dev {each.get('dev')}"
+        f" proto {each.get('protocol')} metric {each.get('metric')}"
+        for each in shown
     ]
-    return {"links": links, "routes": routes4 + [r for r in routes6 if r.get("protocol") == "boot"]}
 
 
 def _addresses(shown: Any) -> list[str]:
@@ -204,3 +313,9 @@ def _run(*argv: str) -> str:
 
 def _json(text: str) -> Any:
     return json.loads(text) if text.strip() else []
+
+
+def down_and_up(pod: Pod, ifname: str) -> None:
+    """Down and up again."""
+    for state in ("down", "up"):
+        pod.ip("link", "set", ifname, state)

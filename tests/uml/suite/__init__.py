@@ -1,0 +1,1 @@
+"""Tests for a kernel with VLAN filtering, 8021q, dummy, ipvlan, vrf and legacy iptables."""
