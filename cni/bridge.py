@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from cni.host.netns import Sandbox
 
 
+#: of CNI_ARGS; what asks for an address is for the IPAM plugin, which sees them too
+KNOWN_ARGS = ("MAC", "IP", "GATEWAY")
+
+
 def add(req: Request) -> Result:
     conf = parse(req)
     mac_address = wanted_mac(req, conf)
     dns = versions.parse_dns(req.config.get("dns"))
     with configure.open_sandbox(req) as sandbox, Rtnl() as nl, Undo() as undo:
-        shared = bridge_gateway.Shared(nl, conf.bridge, lock_path(req, conf))
-        with locked(lock_path(req, conf)):
+        shared = bridge_gateway.Shared(nl, conf.bridge, lock_path(req))
+        with locked(lock_path(req)):
             refuse_attached(nl, sandbox, req)
             undo.push(shared.undo)
             undo.push(link.remove, nl, host_name(req.attachment))
@@ -71,7 +75,7 @@ def add(req: Request) -> Result:
 
 
 def delete(req: Request) -> None:
-    conf = parse(req)
+    conf = parse_if_valid(req)
     attempts = Attempts()
     sandbox = attempts.value(netns.open_if_present, req.netns)
     with Rtnl() as nl, sandbox or nullcontext():
@@ -80,9 +84,9 @@ def delete(req: Request) -> None:
         attempts.run(link.remove, nl, host_name(req.attachment))
         # the address last: it must not be given away while it is in use
         attempts.run(delegate.ipam_delete, req)
-        if conf.macspoofchk:
+        if conf is None or conf.macspoofchk:
             attempts.run(spoofcheck.remove, spoof_ref(req))
-        if conf.ip_masq:
+        if conf is None or conf.ip_masq:
             attempts.run(remove_masquerade, req, sandbox)
     attempts.finish()
 
@@ -116,6 +120,7 @@ def gc(req: Request) -> None:
     attempts = Attempts()
     with Rtnl() as nl:
         attempts.run(remove_stale_ports, nl, conf.bridge, req)
+        attempts.run(remove_remnants, nl, lock_path(req))
         attempts.run(delegate.ipam_gc, req)
         attempts.run(masquerade.keep_only, req.network, req.valid_attachments)
         attempts.run(spoofcheck.remove_dangling, nl)
@@ -155,6 +160,15 @@ def parse(req: Request) -> Bridge:
     return conf.model_copy(update={"is_gateway": conf.is_gateway or conf.is_default_gateway})
 
 
+def parse_if_valid(req: Request) -> Bridge | None:
+    """For DEL, which must not fail for ever over a value that only ADD needs."""
+    try:
+        return parse(req)
+    except CniError as error:
+        log.warning("configuration is not valid", reason=error)
+        return None
+
+
 def check_trunk(trunk: Trunk) -> None:
     if (trunk.min_id is None) != (trunk.max_id is None):
         missing = "minID" if trunk.min_id is None else "maxID"
@@ -172,7 +186,7 @@ def wanted_mac(req: Request, conf: Bridge) -> str:
         return mac.parse(conf.runtime_config.mac, "runtimeConfig.mac")
     if conf.args.cni.mac:
         return mac.parse(conf.args.cni.mac, "args.cni.mac")
-    asked = args.parse_known(req.args, ("MAC",)).get("MAC", "")
+    asked = args.parse_known(req.args, KNOWN_ARGS).get("MAC", "")
     return mac.parse(asked, "CNI_ARGS MAC") if asked else ""
 
 
@@ -187,8 +201,9 @@ def alias(attachment: Attachment) -> str:
     return "/".join(attachment)[:255]
 
 
-def lock_path(req: Request, conf: Bridge) -> str:
-    return f"{req.run_dir}/bridge-{conf.bridge}.lock"
+def lock_path(req: Request) -> str:
+    """One lock for all bridges: the kernel serialises the few ms under it anyway."""
+    return f"{req.run_dir}/bridge.lock"
 
 
 def spoof_ref(req: Request) -> str:
@@ -212,6 +227,11 @@ def refuse_attached(nl: Rtnl, sandbox: Sandbox, req: Request) -> None:
     host = link.find(nl, host_name(req.attachment))
     if host is None:
         return
+    if host.alias not in ("", alias(req.attachment)):
+        raise CniError(
+            Code.INVALID_ENVIRONMENT, f'interface "{host.name}" already exists on the host',
+            f'it belongs to "{host.alias}"',
+        )  # fmt: skip
     inside = link.find_index(sandbox.nl, host.parent)
     if inside is not None and inside.kind == "veth" and inside.parent == host.ifindex:
         raise CniError(
@@ -334,3 +354,25 @@ def remove_stale_ports(nl: Rtnl, bridge_name: str, req: Request) -> None:
         ours = port.kind == "veth" and network == req.network and container_id
         if ours and (container_id, ifname) not in (req.valid_attachments or ()):
             link.delete(nl, port.ifindex, port.name)
+
+
+def remove_remnants(nl: Rtnl, lock: str) -> None:
+    """Delete the veth pairs of ADDs that were killed between making one and attaching it.
+
+    Under the lock no living ADD is in between.
+    """
+    with locked(lock):
+        for each in link.list_links(nl):
+            if (
+                each.kind == "veth"
+                and not each.alias
+                and not each.master
+                and is_host_name(each.name)
+            ):
+                link.delete(nl, each.ifindex, each.name)
+
+
+def is_host_name(name: str) -> bool:
+    """Whether `host_name` can have made it."""
+    digits = name.removeprefix("veth")
+    return len(name) == 15 and len(digits) == 11 and all(c in "0123456789abcdef" for c in digits)

@@ -84,6 +84,11 @@ def remove_unreadable(req: Request) -> None:
         files.remove(target)
 
 
+def sweep(req: Request) -> None:
+    """Remove what killed ADDs were still writing."""
+    files.sweep(f"{req.state_dir}/host-device")
+
+
 def _read(target: str) -> Record | None:
     try:
         fields = json.loads(files.read(target) or b"")

@@ -82,6 +82,7 @@ def gc(req: Request) -> None:
     for record in list(device_record.of_network(req)):
         if (record.container_id, record.ifname) not in req.valid_attachments:
             attempts.run(take_back, req, record)
+    attempts.run(device_record.sweep, req)
     attempts.run(delegate.ipam_gc, req)
     attempts.finish()
 

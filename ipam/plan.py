@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ipam.settings import Settings
 
 _GATEWAY_FLAGS = frozenset({"isgateway", "isdefaultgateway"})
+_YES = frozenset({"1", "1.0", "t", "true", "y", "yes", "on"})  # as the interface plugins read it
 
 _KNOWN_ARGS = requested.ADDRESS_ARGS | {
     "K8S_POD_NAME",
@@ -107,16 +108,21 @@ def _refuse_cluster_store(conf: Settings) -> None:
 def _owner(req: Request, pairs: dict[str, str]) -> Owner:
     return Owner(
         req.attachment,
-        pod_namespace=pairs.get("K8S_POD_NAMESPACE", ""),
-        pod_name=pairs.get("K8S_POD_NAME", ""),
-        pod_uid=pairs.get("K8S_POD_UID", ""),
+        pod_namespace=_printable(pairs.get("K8S_POD_NAMESPACE", "")),
+        pod_name=_printable(pairs.get("K8S_POD_NAME", "")),
+        pod_uid=_printable(pairs.get("K8S_POD_UID", "")),
     )
+
+
+def _printable(text: str) -> str:
+    """A variable's text as the store can keep it: what is no UTF-8 becomes a question mark."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _is_bridge_gateway(config: Json) -> bool:
     """Whether the interface plugin will hold the gateway's address itself."""
     flags = (value for key, value in config.items() if key.lower() in _GATEWAY_FLAGS)
-    return any(value in (True, "true") for value in flags)
+    return any(str(value).lower() in _YES for value in flags)
 
 
 def _asks(conf: Settings, gateway: str, on_bridge: bool) -> list[Ask]:

@@ -136,17 +136,30 @@ def ipam_status(req: Request) -> None:
 
 
 def _ipam_if_present(req: Request, command: str) -> None:
-    if not ipam_type(req):
+    try:
+        plugin_type = _usable(ipam_type(req))
+    except CniError as unusable:
+        # no ADD can have had an address from it, and an error here would keep the pod for ever
+        log.warning("no address to release", reason=unusable)
+        return
+    if not plugin_type:
         return
     try:
-        _ipam(req, command)
+        call(req._replace(command=command), plugin_type)
     except MissingPluginError as missing:
         log.warning("address not released: the IPAM plugin is gone", reason=missing)
 
 
 def _ipam(req: Request, command: str) -> Result | None:
-    """Raises CniError 7 for a type of ours that gives no addresses: it would call itself."""
-    plugin_type = ipam_type(req)
+    return call(req._replace(command=command), _usable(ipam_type(req)))
+
+
+def _usable(plugin_type: str) -> str:
+    """Raises CniError 7 for a path, and for a type of ours that gives no addresses but asks itself
+    for them.
+    """
+    if plugin_type and not names.is_plugin_type(plugin_type):
+        raise invalid(f"invalid plugin name: {plugin_type}")
     if plugin_type in registry.PLUGINS and plugin_type not in registry.IPAM:
         raise invalid(f'"ipam.type": "{plugin_type}" is no IPAM plugin')
-    return call(req._replace(command=command), plugin_type)
+    return plugin_type

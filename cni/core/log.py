@@ -9,16 +9,19 @@ _LEVELS = {"panic": 0, "error": 1, "warning": 2, "info": 3, "verbose": 3, "debug
 _context: dict[str, str] = {}
 _threshold = _LEVELS["warning"]
 _file = ""
+_stderr = True
 
 
-def configure(level: str = "", file: str = "", **context: str) -> None:
+def configure(level: str = "", file: str = "", *, stderr: bool = True, **context: str) -> None:
     """Set the threshold (panic, error, warning, info or verbose, debug), the file, the context.
 
-    An unknown level leaves the threshold as it is; lines go to standard error and to `file`.
+    An unknown level leaves the threshold as it is; lines go to `file` too, and to standard error
+    unless that is turned off.
     """
-    global _threshold, _file
+    global _threshold, _file, _stderr
     _threshold = _LEVELS.get(level.lower(), _threshold)
     _file = file or _file
+    _stderr = stderr
     _context.update({key: value for key, value in context.items() if value})
 
 
@@ -40,7 +43,8 @@ def _log(level: str, msg: str, fields: dict[str, object]) -> None:
     }
     line = (" ".join(f"{k}={_quote(v)}" for k, v in pairs.items()) + "\n").encode()
     try:
-        os.write(2, line)
+        if _stderr:
+            os.write(2, line)
         if _file:
             fd = os.open(_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:

@@ -32,6 +32,8 @@ def install() -> None:
     _noted, _waiting, _blocked, _over = "", False, 0, False
     for number in _SIGNALS:
         signal.signal(number, _note)
+    # a caller's "ignore" would be inherited, and with it the exit status of every child be lost
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

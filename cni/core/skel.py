@@ -28,6 +28,7 @@ def main(
     command = environ.get("CNI_COMMAND", "")
     if not command:
         stderr.write(about(plugin).encode())
+        stderr.flush()
         return 0
     version = versions.LATEST
     try:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cni.core import signals
+from cni.host import link as links
 from cni.host.rtnl import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -103,7 +104,8 @@ def _list(nl: Rtnl, ifindex: int, what: str) -> list[Address]:
 
 
 def wait_dad(nl: Rtnl, link: Link, seconds: float = 5) -> None:
-    """Wait until no IPv6 address of the link is tentative.
+    """Wait until no IPv6 address of the link is tentative; not without a carrier, which may come
+    much later.
 
     Raises OSError EADDRINUSE when another host answered for one, ETIMEDOUT after `seconds`.
     """
@@ -116,6 +118,8 @@ def wait_dad(nl: Rtnl, link: Link, seconds: float = 5) -> None:
         if not any(each.flags & _TENTATIVE for each in addresses):
             return
         if time.monotonic() > deadline:
+            if not links.get(nl, link.name).has_carrier:
+                return
             raise _noted(errno.ETIMEDOUT, f"still tentative after {seconds:g} s", link)
         signals.sleep(_POLL)
 

@@ -23,7 +23,7 @@ from cni.host.rtnl import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-IFF_UP, IFF_PROMISC = 0x1, 0x100
+IFF_UP, IFF_PROMISC, IFF_LOWER_UP = 0x1, 0x100, 0x10000
 _IFLA_EXT_MASK_SKIP_STATS = 8
 _IFNAME_MAX = 15  #: bytes; alternative names may be longer
 
@@ -66,6 +66,10 @@ class Link(NamedTuple):
     @property
     def is_up(self) -> bool:
         return bool(self.flags & IFF_UP)
+
+    @property
+    def has_carrier(self) -> bool:
+        return bool(self.flags & IFF_LOWER_UP)
 
 
 def find(nl: Rtnl, name: str) -> Link | None:

@@ -73,15 +73,18 @@ def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
 
 
 def is_set(owner: Owner, addresses: Collection[str], backend: str) -> bool:
-    """Whether there is a rule for each of the addresses."""
-    if backend == "iptables":
-        present = {each: set(_iptables_rules(each)) for each in set(map(_command, addresses))}
-        return all(
-            present[_command(each)].issuperset([_jump(owner, each), *_body(owner, each)])
-            for each in addresses
-        )
-    found = [r for r in _nft_rules() if r.get("comment", "").startswith(_hashes(owner))]
-    return len(found) == len(addresses)
+    """Whether there is a rule for each of the addresses; without a backend, in any of the two."""
+    if backend != "iptables":
+        found = [r for r in _nft_rules() if r.get("comment", "").startswith(_hashes(owner))]
+        if len(found) == len(addresses):
+            return True
+    if backend == "nftables" or not (backend or _iptables_has_chain(owner)):
+        return False
+    present = {each: set(_iptables_rules(each)) for each in set(map(_command, addresses))}
+    return all(
+        present[_command(each)].issuperset([_jump(owner, each), *_body(owner, each)])
+        for each in addresses
+    )
 
 
 def unavailable(backend: str) -> str:
@@ -214,6 +217,10 @@ def _iptables_containers(command: str, network: str) -> set[str]:
         for line in _iptables_rules(command)
         if line.startswith("-A POSTROUTING ") and marker in line
     }
+
+
+def _iptables_has_chain(owner: Owner) -> bool:
+    return any(_iptables_has(family, _chain(owner)) for family in ("ip", "ip6"))
 
 
 def _iptables_has(family: str, chain: str = "POSTROUTING") -> bool:

@@ -19,12 +19,13 @@ from ipam.stores.ledger import SCHEMA, SCHEMA_VERSION, Ledger
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from cni.core.types import Attachment
     from ipam.stores import Ask, Lease, Owner
 
 _WAL_LIMIT = 512 << 10  #: bytes of log that are left for the next process; see _close
+_RESERVE = 256 << 10  #: bytes kept on the disk for releasing addresses when it is full
 _BUSY_TIMEOUT = 10.0  #: seconds to wait for someone who reads the database without our lock
 _SPACE_NEEDED = 1 << 20  #: bytes that must be free on the disk for `probe` to be content
 
@@ -37,6 +38,7 @@ class FileStore:
         self._directory = os.path.join(state_dir, "plait")
         self._path = os.path.join(self._directory, "leases.db")
         self._lock = os.path.join(self._directory, "leases.lock")
+        self._reserve = os.path.join(self._directory, "leases.reserve")
         self._timeout = timeout
 
     def lease(self, owner: Owner, asks: Sequence[Ask]) -> list[int]:
@@ -45,10 +47,12 @@ class FileStore:
             return []
         with self._transaction("lease an address") as ledger:
             held = match(asks, ledger.leases(owner.attachment))
-            return [
+            leased = [
                 lease.address if lease else ledger.take(owner, ask, slot)
                 for slot, (ask, lease) in enumerate(zip(asks, held, strict=True))
             ]
+        self._keep_reserve()
+        return leased
 
     def leases(self, attachment: Attachment) -> list[Lease]:
         """See Store.leases; makes no files."""
@@ -61,8 +65,7 @@ class FileStore:
         """See Store.release; makes no files."""
         if not os.path.exists(self._path):
             return 0
-        with self._transaction("release an address") as ledger:
-            return _drop(ledger, attachment)
+        return self._give_back("release an address", lambda ledger: _drop(ledger, attachment))
 
     def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
         """See Store.keep_only; makes no files."""
@@ -70,9 +73,11 @@ class FileStore:
             return 0
         from cni.core.types import Attachment
 
-        with self._transaction("collect stale leases") as ledger:
+        def drop_stale(ledger: Ledger) -> int:
             stale = ledger.attachments(network).difference(valid)
             return sum(_drop(ledger, Attachment(network, *each)) for each in sorted(stale))
+
+        return self._give_back("collect stale leases", drop_stale)
 
     def probe(self) -> None:
         """See Store.probe."""
@@ -82,6 +87,47 @@ class FileStore:
         # a file system that does not count its blocks says 0 of 0
         if disk.f_blocks and disk.f_bfree * disk.f_frsize < _SPACE_NEEDED:
             raise CniError(Code.IO_FAILURE, f"no space for leases in {self._directory}")
+
+    def _give_back(self, operation: str, drop: Callable[[Ledger], int]) -> int:
+        """Run a transaction that only drops leases: on a full disk too, in the reserved space.
+
+        Deleting pods is how a full node gets space; even that takes a page of the log.
+        """
+        try:
+            with self._transaction(operation) as ledger:
+                return drop(ledger)
+        except CniError:
+            if not self._spend_reserve():
+                raise
+        with self._transaction(operation) as ledger:
+            return drop(ledger)
+
+    def _spend_reserve(self) -> bool:
+        """Free the reserved space if the disk is full; whether that was so."""
+        try:
+            disk = os.statvfs(self._directory)
+            if disk.f_bfree * disk.f_frsize >= _RESERVE:
+                return False
+            os.unlink(self._reserve)
+        except OSError:
+            return False
+        log.warning("disk full: the space reserved for releasing addresses is used")
+        return True
+
+    def _keep_reserve(self) -> None:
+        """Reserve the space again, now or when there is some."""
+        if os.path.exists(self._reserve):
+            return
+        try:
+            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, _RESERVE)
+            except OSError:
+                os.unlink(self._reserve)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            log.debug("leases: no space can be reserved", reason=error)
 
     @contextmanager
     def _transaction(self, operation: str) -> Iterator[Ledger]:

@@ -35,7 +35,7 @@ CONF: Json = {"cniVersion": "1.1.0", "name": "net", "type": "loopback"}
 def test_missing_variables(command: str, missing: str) -> None:
     error = call(command, CONF, drop=tuple(GOOD)).error(4)
     assert error["msg"] == f"required env variables [{missing}] missing"
-    empty = dict.fromkeys(GOOD, "")
+    empty: Any = dict.fromkeys(GOOD, "")
     assert call(command, CONF, **empty).error(4)["msg"] == error["msg"]
 
 
@@ -71,7 +71,7 @@ def test_one_missing_variable(command: str, name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["ADD", "CHECK", "DEL"])
-def test_bad_variables(command: str, variables: dict[str, str], words: str) -> None:
+def test_bad_variables(command: str, variables: dict[str, Any], words: str) -> None:
     error = call(command, CONF, **variables).error(4)
     assert words in error["msg"]
     assert next(iter(variables)) in error["msg"]

@@ -166,7 +166,7 @@ class TestFiles:
             os.umask(before)
         directory = host.database.parent
         assert directory.stat().st_mode & 0o777 == 0o700
-        names = ("leases.db", "leases.db-shm", "leases.db-wal", "leases.lock")
+        names = ("leases.db", "leases.db-shm", "leases.db-wal", "leases.lock", "leases.reserve")
         assert sorted(path.name for path in directory.iterdir()) == sorted(names)
         assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
 

@@ -16,7 +16,7 @@ DUAL = whereabouts("10.0.0.0/24", ipRanges=[{"range": "fd00::/64"}])
 
 
 @pytest.mark.parametrize("flag", ["isGateway", "isDefaultGateway", "ISGATEWAY"])
-@pytest.mark.parametrize("value", [True, "true"])
+@pytest.mark.parametrize("value", [True, "true", "True", "yes", 1])
 def test_the_first_address_is_the_bridges(host: Host, flag: str, value: Any) -> None:
     assert host.add(DUAL, **{flag: value}) == ["10.0.0.2/24", "fd00::2/64"]
 

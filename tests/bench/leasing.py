@@ -1,0 +1,122 @@
+"""What an address costs when many are taken: whereabouts beside host-local, one ADD and one DEL.
+
+Whole processes of the executables, and whereabouts of the source tree in this process, where
+neither a start nor an import is counted: the store, the protocol around it, and one fsync.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import json
+import time
+from typing import TYPE_CHECKING
+
+from cni.core import skel
+from cni.core.types import Attachment
+from ipam.bounds import RangeText, read
+from ipam.stores import Ask, Owner
+from ipam.stores.file import FileStore
+from tests.bench import clock
+from tests.bench.clock import Sample
+from tests.conformance.node import GO, OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conformance.kernel import Json
+
+VERBS = ("ADD", "DEL")
+_CIDR = "10.0.0.0/8"
+_CONTAINERS = 250  #: of the leases that are there before: each has as many interfaces as it takes
+
+
+class Whereabouts:
+    """Our store, filled with `count` leases."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self.environ = {"PLAIT_STATE_DIR": str(directory), "CNI_PATH": "/nonexistent"}
+        self.conf = {"type": "whereabouts", "range": _CIDR}
+        store, pool = FileStore(str(directory)), read(RangeText("bench", _CIDR))
+        for container in range(_CONTAINERS if count else 0):
+            owner = Owner(Attachment("bench", f"other{container}", "eth0"))
+            store.lease(owner, [Ask(pool)] * (count // _CONTAINERS))
+
+
+class HostLocal:
+    """Go's directory of one file for each address, as it would have written them."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self.environ = {"CNI_PATH": "/nonexistent"}
+        ranges = [[{"subnet": _CIDR}]]
+        self.conf = {"type": "host-local", "ranges": ranges, "dataDir": str(directory)}
+        network = directory / "bench"
+        network.mkdir(parents=True)
+        first = ipaddress.ip_address("10.0.0.2")
+        for number in range(count):
+            (network / str(first + number)).write_text(f"other{number}\r\neth0")
+        # it goes on from here, and need not try what is taken
+        (network / "last_reserved_ip.0").write_text(str(first + count))
+
+
+def measure(
+    directory: Path, counts: tuple[int, ...], rounds: int
+) -> dict[str, dict[int, dict[str, list[Sample]]]]:
+    """Samples by subject, number of leases, verb."""
+    subjects: dict[str, Callable[[int], Callable[[str], Sample]]] = {
+        "whereabouts, in process": lambda count: _in_process(
+            Whereabouts(directory / f"inside{count}", count)
+        ),
+        "whereabouts, whole process": lambda count: _whole(
+            OURS / "whereabouts", Whereabouts(directory / f"whole{count}", count)
+        ),
+        "Go host-local, whole process": lambda count: _whole(
+            GO / "host-local", HostLocal(directory / f"go{count}", count)
+        ),
+    }
+    found: dict[str, dict[int, dict[str, list[Sample]]]] = {name: {} for name in subjects}
+    for count in counts:
+        ready = {name: prepare(count) for name, prepare in subjects.items()}
+        for name in subjects:
+            found[name][count] = {verb: [] for verb in VERBS}
+        for number in range(-2, rounds):
+            for name, call in ready.items():
+                for verb in VERBS:
+                    sample = call(verb)
+                    if number >= 0:
+                        found[name][count][verb].append(sample)
+    return found
+
+
+def _call(verb: str, environ: dict[str, str], ipam: Json) -> tuple[dict[str, str], bytes]:
+    attachment = {
+        "CNI_COMMAND": verb,
+        "CNI_CONTAINERID": "bench",
+        "CNI_NETNS": "/nonexistent/netns",
+        "CNI_IFNAME": "eth0",
+    }
+    conf = {"cniVersion": "1.0.0", "name": "bench", "type": ipam["type"], "ipam": ipam}
+    return {**environ, **attachment}, json.dumps(conf).encode()
+
+
+def _whole(executable: Path, store: Whereabouts | HostLocal) -> Callable[[str], Sample]:
+    def call(verb: str) -> Sample:
+        environ, stdin = _call(verb, store.environ, store.conf)
+        return clock.run([executable], environ, stdin)
+
+    return call
+
+
+def _in_process(store: Whereabouts) -> Callable[[str], Sample]:
+    def call(verb: str) -> Sample:
+        environ, stdin = _call(verb, store.environ, store.conf)
+        stdout = io.BytesIO()
+        started, cpu = time.perf_counter(), time.process_time()
+        status = skel.main("whereabouts", environ, io.BytesIO(stdin), stdout, io.BytesIO())
+        wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+        if status:
+            raise RuntimeError(stdout.getvalue().decode())
+        return Sample(wall * 1000, cpu * 1000)
+
+    return call

@@ -1,0 +1,134 @@
+"""The numbers as a JSON document, and that document as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.bench.attachments import VERBS
+from tests.bench.clock import Summary, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.bench.attachments import Row, Side
+    from tests.bench.clock import Sample
+    from tests.conformance.kernel import Json
+
+_LEGEND = (
+    "Milliseconds of wall clock from spawn to exit: median (best). Everything in one table was "
+    "measured in turns, one run of each, then the next round. CPU is the median of user and "
+    "system time of the process and its children."
+)
+
+
+def attachments(sides: Iterable[tuple[Row, str, Side]]) -> list[Json]:
+    """One object per row and verb; `ours` and `go` are summaries."""
+    found: dict[tuple[str, str], Json] = {}
+    for row, who, side in sides:
+        for verb in VERBS:
+            key = (row.name, verb)
+            entry = found.setdefault(key, {"work": row.name, "verb": verb, "note": row.note})
+            entry[who] = summary(side.samples[verb])._asdict()
+    return list(found.values())
+
+
+def starting(samples: Mapping[str, list[Sample]]) -> list[Json]:
+    return [{"what": name, **summary(each)._asdict()} for name, each in samples.items()]
+
+
+def leasing(samples: Mapping[str, Mapping[int, Mapping[str, list[Sample]]]]) -> list[Json]:
+    return [
+        {"what": name, "leases": count, "verb": verb, **summary(each)._asdict()}
+        for name, counts in samples.items()
+        for count, verbs in counts.items()
+        for verb, each in verbs.items()
+    ]
+
+
+def markdown(document: Json) -> str:
+    parts = ["# What a call costs", _LEGEND, _machine(document)]
+    if document.get("attachments"):
+        parts += ["## Attachments", _attachments(document["attachments"])]
+    if document.get("starting"):
+        parts += ["## The start of an executable", _starting(document["starting"])]
+    if document.get("leasing"):
+        parts += ["## One address beside many", _leasing(document["leasing"])]
+    parts += ["## On disk", _sizes(document["sizes"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine(document: Json) -> str:
+    lines = [f"- {key}: {value}" for key, value in document["machine"].items()]
+    busy = document["pressure"]
+    lines.append(f"- rounds: {document['rounds']} for attachments and starts")
+    waited = " and ".join(f"{busy[when]} % {when}" for when in ("before", "after"))
+    lines.append(f"- others waited for a processor (PSI, some avg10): {waited}")
+    return "\n".join(lines)
+
+
+def _attachments(entries: list[Json]) -> str:
+    rows = []
+    for entry in entries:
+        ours, go = _summary(entry.get("ours")), _summary(entry.get("go"))
+        rows.append(
+            [
+                entry["work"],
+                entry["verb"],
+                str(ours) if ours else "",
+                str(go) if go else "",
+                f"{ours.wall / go.wall:.1f}" if ours and go else "",
+                " / ".join(f"{each.cpu:.0f}" for each in (ours, go) if each),
+            ]
+        )
+    heads = ["work", "verb", "Plait", "Go", "ratio", "CPU, Plait / Go"]
+    notes = dict.fromkeys(f"- {e['work']}: {e['note']}" for e in entries if e["note"])
+    return _table(heads, rows) + "\n\n" + "\n".join(notes)
+
+
+def _starting(entries: list[Json]) -> str:
+    rows = [
+        [e.pop("what"), str(Summary(**e)), f"{e['cpu']:.1f}" if e["cpu"] else ""]
+        for e in map(dict, entries)
+    ]
+    return _table(["what", "wall", "CPU"], rows)
+
+
+def _leasing(entries: list[Json]) -> str:
+    counts = list(dict.fromkeys(entry["leases"] for entry in entries))
+    cells: dict[tuple[str, str], dict[int, str]] = {}
+    for entry in entries:
+        own = {key: entry[key] for key in Summary._fields}
+        cells.setdefault((entry["what"], entry["verb"]), {})[entry["leases"]] = str(Summary(**own))
+    rows = [[*key, *(found.get(count, "") for count in counts)] for key, found in cells.items()]
+    return _table(["what", "verb", *(f"{count:,} leases" for count in counts)], rows)
+
+
+def _sizes(sizes: Json) -> str:
+    rows = [
+        [f"Plait, {sizes['plait types']} plugins and the command", _megabytes(sizes["plait"])],
+        [
+            f"Go, the {sizes['go, same types']} of these that Debian has, and host-local",
+            _megabytes(sizes["go, same types and host-local"]),
+        ],
+        ["Go, all of Debian's package", _megabytes(sizes["go, all"])],
+    ]
+    return _table(["what", "MB"], rows)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f}"
+
+
+def _summary(entry: Any) -> Summary | None:
+    return Summary(**entry) if entry else None
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    )
