@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +76,21 @@ def freeze() -> Path:
     folder = BUILD / "work/plait"
     run(PACKAGING / "glibc.py", "--lower", folder)
     run(PACKAGING / "glibc.py", folder, PACKAGING / "glibc-floor")
+    add_licences(folder)
     return folder
+
+
+def add_licences(folder: Path) -> None:
+    """The texts that bundled works ask to be handed on with them, one file for each."""
+    target = folder / "licences"
+    target.mkdir()
+    shutil.copy(ROOT / "LICENSE", target / "plait")
+    for name in ("pyroute2", "pydantic_core"):
+        texts = [Path(str(each.locate())) for each in distribution(name).files or ()
+                 if "licen" in each.name.lower()]  # fmt: skip
+        (target / name).write_text("\n".join(text.read_text() for text in sorted(texts)))
+    for package in ("libpython3.11-minimal", "libsqlite3-0", "libexpat1", "libffi8", "zlib1g"):
+        shutil.copy(f"/usr/share/doc/{package}/copyright", target / package)
 
 
 def run(*arguments: str | Path) -> None:

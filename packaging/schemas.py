@@ -81,7 +81,10 @@ def _literal(value: Any) -> str:
         if value.get("type") == "definitions":
             raise TypeError("a recursive model cannot be lowered")
         if isinstance(value.get("default"), BaseModel):
-            value = value | {"default": value["default"].model_dump(by_alias=True), "validate_default": True}
+            value = value | {
+                "default": value["default"].model_dump(by_alias=True),
+                "validate_default": True,
+            }
         elif isinstance(value.get("default"), (list, dict)):
             value = value | {"copy_default": True}
         items = [

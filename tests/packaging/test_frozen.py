@@ -232,7 +232,8 @@ def test_the_same_files_build_the_same_bytes(plugins: Path, tmp_path: Path) -> N
         shutil.copytree(
             REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    shutil.copy(REPOSITORY / "requirements.lock", copy)
+    for name in ("requirements.lock", "LICENSE"):
+        shutil.copy(REPOSITORY / name, copy)
     subprocess.run([sys.executable, copy / "packaging/build.py"], check=True, cwd="/")
     sums = [
         (each / ".plait/SHA256SUMS").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""An `ipam` section that names an interface plugin; it used to call itself until the stack ended."""
+"""An `ipam` section that names an interface plugin, which would call itself for ever."""
 
 from __future__ import annotations
 
