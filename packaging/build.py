@@ -84,13 +84,13 @@ def add_licences(folder: Path) -> None:
     """The texts that bundled works ask to be handed on with them, one file for each."""
     target = folder / "licences"
     target.mkdir()
-    shutil.copy(ROOT / "LICENSE", target / "plait")
+    shutil.copy(ROOT / "LICENSE", target / "plait.txt")
     for name in ("pyroute2", "pydantic_core"):
         texts = [Path(str(each.locate())) for each in distribution(name).files or ()
                  if "licen" in each.name.lower()]  # fmt: skip
-        (target / name).write_text("\n".join(text.read_text() for text in sorted(texts)))
+        (target / f"{name}.txt").write_text("\n".join(text.read_text() for text in sorted(texts)))
     for package in ("libpython3.11-minimal", "libsqlite3-0", "libexpat1", "libffi8", "zlib1g"):
-        shutil.copy(f"/usr/share/doc/{package}/copyright", target / package)
+        shutil.copy(f"/usr/share/doc/{package}/copyright", target / f"{package}.txt")
 
 
 def run(*arguments: str | Path) -> None:
