@@ -54,23 +54,25 @@ class Selection(BaseModel):
 class Multus(BaseModel):
     """multus; `attachments` is ours, the other keys are those of the original."""
 
-    conf_dir: StrictStr = Field("/etc/cni/multus/net.d", alias="confDir")
-    cni_dir: StrictStr = Field("", alias="cniDir")
-    bin_dir: StrictStr = Field("/opt/cni/bin", alias="binDir")
+    conf_dir: StrictStr = Field("", alias="confDir")  # empty: /etc/cni/multus/net.d
+    cni_dir: StrictStr = Field("", alias="cniDir")  # empty: multus/ of the state directory
+    bin_dir: StrictStr = Field("", alias="binDir")  # empty: /opt/cni/bin
     delegates: list[dict[str, Any]] = []
     cluster_network: StrictStr = Field("", alias="clusterNetwork")
     default_networks: list[StrictStr] = Field([], alias="defaultNetworks")
     attachments: list[Selection] = []
     kubeconfig: StrictStr = ""
     system_namespaces: list[StrictStr] = Field(["kube-system"], alias="systemNamespaces")
-    multus_namespace: StrictStr = Field("kube-system", alias="multusNamespace")
-    namespace_isolation: bool = Field(False, alias="namespaceIsolation")
-    global_namespaces: StrictStr = Field("", alias="globalNamespaces")
     readiness_indicator_file: StrictStr = Field("", alias="readinessindicatorfile")
-    retry_delete_on_error: bool = Field(False, alias="retryDeleteOnError")
     auxiliary_cni_chain_name: StrictStr = Field("", alias="auxiliaryCNIChainName")
     disable_gc: bool = Field(False, alias="disableGC")
     log_file: StrictStr = Field("", alias="logFile")
     log_level: StrictStr = Field("", alias="logLevel")
     log_to_stderr: bool = Field(True, alias="logToStderr")
+    # accepted, not read: without an API server there are no namespaces, records always stay until
+    # all is deleted, and rotation is for a tool that owns the file
+    multus_namespace: StrictStr = Field("kube-system", alias="multusNamespace")
+    namespace_isolation: bool = Field(False, alias="namespaceIsolation")
+    global_namespaces: StrictStr = Field("", alias="globalNamespaces")
+    retry_delete_on_error: bool = Field(False, alias="retryDeleteOnError")
     log_options: dict[str, Any] = Field({}, alias="logOptions")

@@ -16,8 +16,13 @@ from meta.multus import attach, chain, collect, delegates, detach, readiness, re
 from meta.multus.scratch import Home
 
 if TYPE_CHECKING:
-    from cni.core.types import Request, Result
+    from cni.core.types import Json, Request, Result
     from meta.conf import Multus
+
+BIN_DIR = "/opt/cni/bin"
+
+#: what finds a record and runs the plugins that it names
+_RECORD_KEYS = ("cnidir", "bindir")
 
 
 def add(req: Request) -> Result:
@@ -27,6 +32,7 @@ def add(req: Request) -> Result:
     _refuse_api(req, conf)
     readiness.wait(conf.readiness_indicator_file)
     wanted = delegates.assemble(delegates.choose(conf, req), req)
+    results.refuse_long_names(wanted, req.container_id)
     delegates.warn_of_unheard(wanted[1:])
     return attach.add(req, wanted, home)
 
@@ -51,8 +57,11 @@ def check(req: Request) -> None:
 
 def delete(req: Request) -> None:
     """Detach the container from whatever it was attached to."""
-    req, conf, home = _load(req)
-    detach.delete(req, conf, home)
+    try:
+        loaded = _load(req)
+    except CniError as error:
+        loaded = _load_for_record(req, error)
+    detach.delete(*loaded)
 
 
 def gc(req: Request) -> None:
@@ -74,12 +83,29 @@ def status(req: Request) -> None:
         chain.status(req, each.network)
 
 
-def _load(req: Request) -> tuple[Request, Multus, Home]:
-    """The request with the delegates' search path, the configuration, and where records are."""
-    conf: Multus = load("meta.conf:Multus", req.config)
-    log.configure(level=conf.log_level, file=conf.log_file)
+def _load(req: Request, keys: Json | None = None) -> tuple[Request, Multus, Home]:
+    """The request with the delegates' search path, the configuration, and where records are.
+
+    The configuration is the request's, or only `keys` of it.
+    """
+    conf: Multus = load("meta.conf:Multus", req.config if keys is None else keys)
+    log.configure(level=conf.log_level, file=conf.log_file, stderr=conf.log_to_stderr)
     home = Home(conf.cni_dir or os.path.join(req.state_dir, "multus"), req.run_dir)
-    return req._replace(path=(conf.bin_dir, *req.path)), conf, home
+    return req._replace(path=(conf.bin_dir or BIN_DIR, *req.path)), conf, home
+
+
+def _load_for_record(req: Request, error: CniError) -> tuple[Request, Multus, Home]:
+    """For the DEL of what a whole record names: all that it needs of a configuration with an error.
+
+    Raises the error when there is no such record.
+    """
+    keys = {key: value for key, value in req.config.items() if key.lower() in _RECORD_KEYS}
+    loaded = _load(req, keys)
+    record = recover.find(loaded[2], req.container_id, req.ifname)
+    if record is None or record.is_damaged:
+        raise error
+    log.warning("the record counts, not the configuration", reason=error)
+    return loaded
 
 
 def _refuse_api(req: Request, conf: Multus) -> None:

@@ -38,6 +38,7 @@ def add(req: Request, wanted: list[Delegate], home: Home) -> Result:
         _refuse_taken_ifnames(req, wanted)
         record = scratch.new(home, req.container_id, req.ifname, wanted)
         record.network, record.netns = req.network, req.netns
+        record.netns_id = sandbox.identity(req.netns)
         with Undo() as undo:
             undo.push(record.settle)
             record.create()
@@ -123,10 +124,10 @@ def _remove_leftovers(req: Request, home: Home) -> None:
             f'container "{req.container_id}" is already attached ({interfaces}): DEL it first',
             record.path,
         )
-    netns = req.netns if is_same else lasting_netns(record.netns)
+    netns = req.netns if is_same else sandbox.lasting(record.netns, record.netns_id)
     attempts = Attempts()
     detach.remove(req._replace(netns=netns), record, attempts)
-    record.settle()
+    attempts.run(record.settle)
     try:
         attempts.finish()
     except CniError as error:
@@ -147,11 +148,3 @@ def _is_same_file(one: str, other: str) -> bool:
         return one == other or os.path.samefile(one, other)
     except OSError:
         return False
-
-
-def lasting_netns(recorded: str) -> str:
-    """A recorded namespace that can only be the container's; empty for one of /proc.
-
-    A process ID is given out again: /proc/<pid>/ns/net may be a stranger's by now, the host's even.
-    """
-    return "" if recorded.startswith("/proc/") else recorded

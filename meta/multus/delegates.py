@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from meta.conf import Multus, Selection
     from meta.multus.network import Network
 
+CONF_DIR = "/etc/cni/multus/net.d"
+
 Pairs = tuple[tuple[str, str], ...]
 
 #: what Kubernetes tells, in the order in which the original passes it on
@@ -163,7 +165,7 @@ def _default_networks(conf: Multus, req: Request) -> list[str]:
 
 
 def _file(value: str, conf: Multus, version: str) -> Network:
-    return network.parse(confdir.by_value(value, conf.conf_dir), version)
+    return network.parse(confdir.by_value(value, conf.conf_dir or CONF_DIR), version)
 
 
 def _selected(element: Selection, conf: Multus, version: str) -> Network:
@@ -174,7 +176,8 @@ def _selected(element: Selection, conf: Multus, version: str) -> Network:
             f'namespace "{element.namespace}": the networks of "attachments" are files of "confDir"'
         )
     selection.check([element])
-    found = network.parse(confdir.by_name(conf.conf_dir, element.name), version, element.name)
+    document = confdir.by_name(conf.conf_dir or CONF_DIR, element.name)
+    found = network.parse(document, version, element.name)
     if element.cni_args is not None:
         found = with_cni_args(found, element.cni_args)
     return found

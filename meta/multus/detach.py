@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError
-from meta.multus import chain, lock, recover, results
+from meta.multus import chain, lock, recover, results, scratch
 from meta.multus.delegates import refreshed
-from meta.multus.scratch import Record
 
 if TYPE_CHECKING:
     from cni.core.types import Request
     from meta.conf import Multus
-    from meta.multus.scratch import Home
+    from meta.multus.scratch import Home, Record
 
 
 def delete(req: Request, conf: Multus, home: Home) -> None:
@@ -31,7 +30,7 @@ def delete(req: Request, conf: Multus, home: Home) -> None:
             recover.add_configured(record, conf, req)
         attempts = Attempts()
         remove(req, record, attempts)
-        record.settle()
+        attempts.run(record.settle)
     attempts.finish()
 
 
@@ -61,9 +60,15 @@ def remove_one(req: Request, record: Record, index: int) -> None:
 def _delete_unrecorded(req: Request, conf: Multus, home: Home) -> None:
     """Nothing was attached, or it was deleted before: a DEL to each is courtesy, never a failure.
 
-    The record is written before the first delegate runs, so its absence says so.
+    The record is written before the first delegate runs, so its absence says so. Not at an
+    interface of the container's other attachments: this ADD may have been refused for it.
     """
-    record = Record(home, req.container_id, recover.configured(conf, req))
+    taken = recover.taken(home, req.container_id)
+    if taken is None:
+        log.warning("nothing deleted: another attachment has no whole record")
+        return
+    wanted = [each for each in recover.configured(conf, req) if each.ifname not in taken]
+    record = scratch.new(home, req.container_id, req.ifname, wanted)
     record.pending = set(range(len(record.delegates)))
     attempts = Attempts()
     remove(req, record, attempts)

@@ -9,6 +9,8 @@ from typing import Any
 from cni.store import files
 
 MAX_RECORD = 16 << 20  #: bytes; a record of ours has a few thousand
+_LONGEST_NAME = 250  #: bytes; 255 less what the name of a file that is being written adds
+_LONGEST_STEM = 200  #: bytes; leaves room for a suffix
 
 
 class DamagedError(Exception):
@@ -34,3 +36,17 @@ def read_json(path: str) -> Any:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(str(error)) from None
+
+
+def is_too_long(name: str) -> bool:
+    """Whether no file of that name can be written."""
+    return len(name.encode()) > _LONGEST_NAME
+
+
+def short(name: str) -> str:
+    """The name, or a digest of one that leaves no room: for files that only we read."""
+    if len(name.encode()) <= _LONGEST_STEM:
+        return name
+    import hashlib  # runtimes' container IDs have 64 characters
+
+    return hashlib.sha256(name.encode()).hexdigest()

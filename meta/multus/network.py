@@ -137,6 +137,6 @@ def _plugin(plugin: object, at: str) -> Json:
     if kind in _OWN_TYPES:
         raise invalid(f'"{at}type": "{kind}" cannot delegate to itself')
     for capability, enabled in plugin.get("capabilities", {}).items():
-        if not isinstance(enabled, bool):
+        if not isinstance(enabled, bool | None):  # Go reads null as false
             raise invalid(f'"{at}capabilities.{capability}" must be a boolean, got {enabled!r}')
     return plugin

@@ -23,14 +23,11 @@ def find(home: Home, container_id: str, ifname: str) -> Record | None:
     record = scratch.find(home, container_id, ifname)
     if record is not None and not record.is_damaged and record.netns:
         return record
-    cached = sorted(
-        (
-            each
-            for each in results.entries(home.cni_dir, container_id)
-            if each.parent in ("", ifname)
-        ),
-        key=lambda each: _place(each, ifname),
-    )
+    entries = list(results.entries(home.cni_dir, container_id))
+    cached = [each for each in entries if each.parent in ("", ifname)]
+    cached.sort(key=lambda each: _place(each, ifname))
+    if record is not None and not record.delegates and entries and not cached:
+        return None  # torn, and of another attachment
     if record is None:
         if not cached:
             return None
@@ -42,6 +39,17 @@ def find(home: Home, container_id: str, ifname: str) -> Record | None:
         _complete(record, cached)
     record.netns = record.netns or next((each.netns for each in cached if each.netns), "")
     return record
+
+
+def taken(home: Home, container_id: str) -> set[str] | None:
+    """The interfaces that the container's attachments have; None when that is not known."""
+    records = scratch.of_container(home, container_id)
+    parents = {each.parent for each in records}
+    if any(each.is_damaged for each in records) or any(
+        each.parent not in parents for each in results.entries(home.cni_dir, container_id)
+    ):
+        return None
+    return {each.ifname for record in records for each in record.delegates}
 
 
 def add_configured(record: Record, conf: Multus, req: Request) -> None:
@@ -60,7 +68,7 @@ def configured(conf: Multus, req: Request) -> list[Delegate]:
 
 
 def every(home: Home) -> list[Record]:
-    """All attachments that left a record or a cache entry."""
+    """All attachments that left a record or a cache entry; of the cache alone none is whole."""
     found = {(record.container_id, record.parent): record for record in scratch.every(home)}
     recorded = set(found)
     containers = {container_id for container_id, _ in recorded}
@@ -72,6 +80,8 @@ def every(home: Home) -> list[Record]:
             found[key] = scratch.new(home, each.container_id, each.parent, ())
         record = found[key]
         record.network = each.owner
+        record.netns = each.netns
+        record.is_damaged = True  # the cache is not durable: it may lack a delegate
         _add(record, [each.delegate])
     return list(found.values())
 

@@ -12,16 +12,18 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import log, names, versions
-from cni.core.errors import CniError, Code
+from cni.core.errors import CniError, Code, invalid
 from cni.store import files
 from meta.multus import disk, network
 from meta.multus.delegates import Delegate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cni.core.types import Json, Result
     from meta.multus.network import Network
+
+DIRECTORY = "results"  #: in `cniDir`, beside the records
 
 _KIND = "cniCacheV1"
 
@@ -35,6 +37,25 @@ class Cached(NamedTuple):
     parent: str = ""  #: the CNI_IFNAME of the multus that added it
     position: int | None = None
     owner: str = ""  #: the network name of that multus
+
+
+def directory(cni_dir: str) -> str:
+    return os.path.join(cni_dir, DIRECTORY)
+
+
+def refuse_long_names(delegates: Iterable[Delegate], container_id: str) -> None:
+    """Raises CniError 7 when an answer could not be written, which would be known only after ADD.
+
+    The names of the container's record are shorter.
+    """
+    for each in delegates:
+        name = _name(each.network.name, container_id, each.ifname)
+        if disk.is_too_long(name):
+            raise invalid(
+                f'network "{each.network.name}": its name is too long for a file with container'
+                f' "{container_id}" and interface "{each.ifname}" in its name',
+                name,
+            )
 
 
 def write(cni_dir: str, attached: Cached, result: Result) -> None:
@@ -82,12 +103,11 @@ def remove(cni_dir: str, delegate: Delegate, container_id: str) -> None:
 
 def entries(cni_dir: str, container_id: str = "") -> Iterator[Cached]:
     """The cached attachments, of one container or of all; what cannot be read is left out."""
-    directory = os.path.join(cni_dir, "results")
-    for name in files.names(directory):
+    for name in files.names(directory(cni_dir)):
         if f"-{container_id}-" not in name and container_id:
             continue
         try:
-            found = _parse(disk.read_json(os.path.join(directory, name)), name)
+            found = _parse(disk.read_json(os.path.join(directory(cni_dir), name)), name)
         except (disk.DamagedError, CniError) as error:
             log.warning("a cached result cannot be used", file=name, reason=error)
             continue
@@ -111,15 +131,18 @@ def encode(document: Json) -> str:
     return binascii.b2a_base64(text, newline=False).decode()
 
 
-def decode(value: object, version: str = "0.1.0") -> Network:
-    """The network of base64 text from a file; raises CniError when it is none."""
+def decode(value: object) -> Network:
+    """The network of base64 text from a file, 0.1.0 when it names no version.
+
+    Raises CniError when it is none.
+    """
     try:
         document = json.loads(binascii.a2b_base64(str(value), strict_mode=True).decode())
         if not isinstance(document, dict):
             raise ValueError("not a JSON object")
     except (ValueError, RecursionError) as error:
         raise CniError(Code.DECODE_FAILURE, "cannot decode the network", str(error)) from None
-    return network.parse(document, version)
+    return network.parse(document, "0.1.0")
 
 
 def pairs(value: object) -> tuple[tuple[str, str], ...]:
@@ -137,7 +160,8 @@ def _parse(entry: Any, name: str) -> Cached:
     container_id, ifname = entry.get("containerId"), entry.get("ifName")
     found = decode(entry.get("config"))
     # the content decides what is deleted: it has to be what the name says
-    if name != f"{found.name}-{container_id}-{ifname}" or entry.get("networkName") != found.name:
+    is_named = name == _name(found.name, str(container_id), str(ifname))
+    if not is_named or entry.get("networkName") != found.name:
         raise CniError(Code.DECODE_FAILURE, "the content belongs to another name")
     _check(str(container_id), str(ifname))
     own = entry.get("plait")
@@ -169,7 +193,11 @@ def _text(value: object) -> str:
 
 def _path(cni_dir: str, name: str, container_id: str, ifname: str) -> str:
     _check(container_id, ifname)
-    return os.path.join(cni_dir, "results", f"{name}-{container_id}-{ifname}")
+    return os.path.join(directory(cni_dir), _name(name, container_id, ifname))
+
+
+def _name(network_name: str, container_id: str, ifname: str) -> str:
+    return f"{network_name}-{container_id}-{ifname}"
 
 
 def _check(container_id: str, ifname: str) -> None:

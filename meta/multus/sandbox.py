@@ -15,6 +15,30 @@ if TYPE_CHECKING:
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 
 
+def identity(netns: str) -> str:
+    """What tells the namespace from a later one of the same path; empty when nobody can say.
+
+    The kernel gives the inode's number out again, often at once: hence its time, which stays while
+    it is mounted at the path. One of /proc is mounted nowhere.
+    """
+    if netns.startswith("/proc/"):
+        return ""
+    try:
+        found = os.stat(netns)
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
+
+
+def lasting(netns: str, known: str) -> str:
+    """A recorded path while it leads to the namespace of which `identity` said `known`, else empty.
+
+    A process ID is given out again: /proc/<pid>/ns/net may be a stranger's by now, the host's even.
+    """
+    is_another = bool(known) and identity(netns) != known
+    return "" if is_another or netns.startswith("/proc/") else netns
+
+
 def can_look(netns: str) -> bool:
     """Whether the path is a namespace that we may enter."""
     from cni.host.netns import open_if_present

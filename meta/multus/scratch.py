@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cni.core import log, names
 from cni.core.errors import CniError, Code
 from cni.store import files
-from meta.multus import disk, results
+from meta.multus import disk, lock, results
 from meta.multus.delegates import Delegate, default_ifname
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Record:
         self.network = ""  #: of the multus configuration that made it; empty when another did
         self.parent = ""  #: the CNI_IFNAME of that ADD
         self.netns = ""
+        self.netns_id = ""  #: what `sandbox.identity` said of it at the ADD
         self.is_complete = True  #: every delegate was added
         self.is_damaged = False  #: something of it could not be read
 
@@ -63,7 +64,7 @@ class Record:
 
     @property
     def _progress(self) -> str:
-        return os.path.join(self.home.run_dir, "multus", f"{self.name}.started")
+        return os.path.join(lock.directory(self.home.run_dir), f"{disk.short(self.name)}.started")
 
     def create(self) -> None:
         """Write it to the disk; from here on a lost process is found again."""
@@ -106,7 +107,7 @@ class Record:
             return
         if isinstance(started, int):
             self.is_complete = False
-            self.pending &= set(range(started))
+            self.pending = {index for index in self.pending if index < started}
 
     def _write(self, deleted: set[int]) -> None:
         is_routed = any(each.default_route is not None for each in self.delegates)
@@ -124,6 +125,7 @@ class Record:
             "network": self.network,
             "parent": self.parent,
             "netns": self.netns,
+            "netnsId": self.netns_id,
             "ifname": delegate.ifname,
             "cniArgs": [list(pair) for pair in delegate.args],
             "runtimeConfig": delegate.runtime_config,
@@ -137,6 +139,8 @@ def read(home: Home, name: str, ifname: str = "") -> Record | None:
     None when there is no file. A record that cannot be read is empty or partial, and damaged.
     """
     path = os.path.join(home.cni_dir, name)
+    if os.path.isdir(path):  # that of the results, say
+        return None
     record = Record(home, name, ())
     try:
         elements = disk.read_json(path)
@@ -161,29 +165,40 @@ def read(home: Home, name: str, ifname: str = "") -> Record | None:
 
 def find(home: Home, container_id: str, ifname: str) -> Record | None:
     """The record of the attachment that the runtime knows by (container ID, ifname)."""
-    record = read(home, container_id, ifname)
+    record = read(home, f"{container_id}{_SEPARATOR}{ifname}", ifname)
+    if record is None:
+        record = read(home, container_id, ifname)
     if record is None or record.parent not in ("", ifname):
-        record = read(home, f"{container_id}{_SEPARATOR}{ifname}", ifname)
-    if record is not None:
-        record.parent = ifname
+        return None
+    record.parent = ifname
     return record
 
 
 def new(home: Home, container_id: str, ifname: str, delegates: Iterable[Delegate]) -> Record:
     """A record for a new attachment, under the original's name when no other has it."""
     name = container_id
-    if os.path.lexists(os.path.join(home.cni_dir, name)):
+    if name == results.DIRECTORY or os.path.lexists(os.path.join(home.cni_dir, name)):
         name = f"{container_id}{_SEPARATOR}{ifname}"
     record = Record(home, name, delegates)
     record.parent = ifname
     return record
 
 
+def of_container(home: Home, container_id: str) -> list[Record]:
+    """The records of all its attachments, the damaged ones too."""
+    found = []
+    for name in files.names(home.cni_dir):
+        owner, _, ifname = name.partition(_SEPARATOR)
+        if owner == container_id and (record := read(home, name, ifname or MASTER_IFNAME)):
+            found.append(record)
+    return found
+
+
 def every(home: Home) -> Iterator[Record]:
     """All readable records; a file of the directory that is none is left alone."""
     for name in files.names(home.cni_dir):
         container_id, _, ifname = name.partition(_SEPARATOR)
-        if not names.is_identifier(container_id) or os.path.isdir(os.path.join(home.cni_dir, name)):
+        if not names.is_identifier(container_id):
             continue
         record = read(home, name, ifname or MASTER_IFNAME)
         if record is not None and record.delegates:
@@ -199,6 +214,7 @@ def _read_element(record: Record, element: Any, index: int, master: str) -> None
     record.network = record.network or _text(own.get("network"))
     record.parent = record.parent or _text(own.get("parent"))
     record.netns = record.netns or _text(own.get("netns"))
+    record.netns_id = record.netns_id or _text(own.get("netnsId"))
     asked = _text(element.get("ifnameRequest"))
     ifname = _text(own.get("ifname")) or asked or default_ifname(index, record.parent or master)
     if fault := names.ifname_fault(ifname):

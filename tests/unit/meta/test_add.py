@@ -6,9 +6,13 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from cni.core import log
+from meta.multus import sandbox
 from tests.unit.meta.harness import RESULT
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.unit.meta.harness import Node
 
 K8S = (
@@ -246,6 +250,7 @@ def test_the_record_is_what_the_original_writes(node: Node) -> None:
         "network": "node-net",
         "parent": "eth0",
         "netns": str(node.netns),
+        "netnsId": sandbox.identity(str(node.netns)),
         "ifname": "x0",
         "cniArgs": [["IgnoreUnknown", "true"]],
         "runtimeConfig": {
@@ -343,3 +348,16 @@ def test_log_file_and_level(node: Node) -> None:
     conf["defaultNetworks"] = ["x"]
     assert node.call("ADD", conf).status == 0
     assert "clusterNetwork" in log.read_text()
+
+
+def test_log_to_stderr_can_be_turned_off(
+    node: Node, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log, "_file", "")
+    node.plugin("fake")
+    file = node.root / "log"
+    conf = node.conf({"name": "n1", "type": "fake"}, defaultNetworks=["x"], logFile=str(file))
+    assert node.call("ADD", {**conf, "logToStderr": False}).status == 0
+    assert capfd.readouterr().err == ""
+    assert "defaultNetworks" in file.read_text()
+    assert node.call("DEL", conf).status == 0

@@ -222,6 +222,49 @@ def test_the_highest_version_that_we_speak() -> None:
         network.parse({**OK, "cniVersions": ["2.0.0"], "cniVersion": "3.0.0"}, "1.0.0")
 
 
+@pytest.mark.parametrize(
+    ("name", "container_id", "fits"),
+    [
+        ("n" * 180, "c" * 64, True),
+        ("n" * 181, "c" * 64, False),
+        ("n", "c" * 243, True),
+        ("n", "c" * 244, False),
+    ],
+)
+def test_names_that_make_a_file_name_too_long(
+    node: Node, name: str, container_id: str, *, fits: bool
+) -> None:
+    node.plugin("fake")
+    conf = node.conf({"name": name, "type": "fake"})
+    reply = node.call("ADD", conf, CNI_CONTAINERID=container_id)
+    if fits:
+        assert reply.status == 0
+        assert node.call("CHECK", conf, CNI_CONTAINERID=container_id).status == 0
+    else:
+        assert reply.code == 7
+        assert f'network "{name}": ' in reply.msg
+        assert node.calls() == []
+    assert node.call("DEL", conf, CNI_CONTAINERID=container_id).status == 0
+    assert node.files() == []
+
+
+def test_null_for_a_capability_is_false(node: Node) -> None:
+    node.plugin("fake")
+    conf = node.conf({**OK, "capabilities": {"mac": None}}, runtimeConfig={"mac": "c2:11:22:33:44"})
+    assert node.call("ADD", conf).status == 0
+    assert "runtimeConfig" not in node.stdin(0)
+
+
+def test_an_empty_directory_is_the_default(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.plugin("fake")
+    monkeypatch.chdir(node.bin)
+    reply = node.call("ADD", node.conf(OK, binDir="", attachments=[{"name": "n"}], confDir=""))
+    assert "/etc/cni/multus/net.d" in reply.msg
+    reply = node.call("ADD", node.conf(OK, binDir=""))
+    assert 'failed to find plugin "fake" in path [/opt/cni/bin /nowhere]' in reply.msg
+    assert node.calls() == []
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -232,7 +275,9 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
+)
 @given(st.dictionaries(KEYS, JSON | st.lists(st.dictionaries(KEYS, JSON), max_size=2)))
 def test_no_delegate_document_is_a_bug_of_ours(node: Node, document: dict[str, Any]) -> None:
     node.plugin("fake")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from meta.multus import readiness
@@ -134,7 +135,7 @@ def test_add_waits_for_the_default_network(node: Node, monkeypatch: pytest.Monke
         if len(waits) == 3:
             ready.touch()
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(readiness, "signals", SimpleNamespace(sleep=sleep))
     assert node.call("ADD", conf).status == 0
     assert waits == [1.0, 1.0, 1.0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
@@ -186,6 +187,21 @@ def test_another_ifname_is_another_attachment(node: Node) -> None:
     assert node.files() == []
 
 
+def test_a_torn_record_of_the_one_is_not_taken_for_the_other_s(node: Node) -> None:
+    node.plugin("pa", "pb")
+    first, second = node.conf(A), node.conf(B, name="second-net")
+    assert node.call("ADD", first).status == 0
+    assert node.call("ADD", second, CNI_IFNAME="eth1").status == 0
+    (node.cni_dir / "cid1").write_text("[{")
+    node.calls()
+    assert node.call("DEL", second, CNI_IFNAME="eth1").status == 0
+    assert node.calls() == ["DEL pb eth1"]
+    assert node.files() == ["cid1", "results/a-cid1-eth0"]
+    assert node.call("DEL", first).status == 0
+    assert node.calls() == ["DEL pa eth0"]
+    assert node.files() == []
+
+
 def test_del_of_another_ifname_leaves_the_live_one_alone(node: Node) -> None:
     conf = added(node)
     before = node.files()
@@ -308,3 +324,94 @@ def test_a_netns_recorded_under_proc_is_never_used_again(node: Node) -> None:
     conf = added(node)
     assert node.call("DEL", conf, CNI_NETNS="").status == 0
     assert node.env(0)["CNI_NETNS"] == ""
+
+
+def test_an_attachment_that_was_refused_takes_nothing_of_the_live_one(node: Node) -> None:
+    """Two multus networks that both want net1: the second ADD is refused, then comes its DEL."""
+    conf = added(node)
+    (node.root / "run" / "multus" / "cid1.started").write_text("2")
+    before = node.files()
+    second = node.conf({"name": "c", "type": "pa"}, B, name="second-net")
+    assert node.call("DEL", second, CNI_IFNAME="eth1").status == 0
+    assert node.calls() == ["DEL pa eth1"]
+    assert node.files() == before
+    assert node.call("DEL", conf).status == 0
+    assert node.calls() == BOTH
+
+
+@pytest.mark.parametrize("left", ["cache", "torn record", "record torn in part"])
+def test_nor_when_the_live_one_s_record_is_not_whole(node: Node, left: str) -> None:
+    added(node)
+    if left == "cache":
+        (node.cni_dir / "cid1").unlink()
+    elif left == "torn record":
+        (node.cni_dir / "cid1").write_text("[{")
+    else:
+        elements = node.scratch()
+        elements[1]["Bytes"] = "!"
+        (node.cni_dir / "cid1").write_text(json.dumps(elements))
+    before = node.files()
+    second = node.conf({"name": "c", "type": "pa"}, B, name="second-net")
+    assert node.call("DEL", second, CNI_IFNAME="eth1").status == 0
+    assert node.calls() == []
+    assert node.files() == before
+
+
+def test_a_name_that_no_file_can_have(node: Node) -> None:
+    """Its ADD was refused: there is nothing to delete, and nothing to fail for."""
+    node.plugin("pa")
+    conf = node.conf({"name": "n" * 250, "type": "pa", "cniVersion": "1.0.0"})
+    for container_id in ("c" * 64, "c" * 250, "c" * 300):
+        assert node.call("DEL", conf, CNI_CONTAINERID=container_id) == (0, {})
+    assert node.files() == []
+
+
+def test_a_typing_error_in_the_configuration_does_not_stop_the_del_of_a_whole_record(
+    node: Node,
+) -> None:
+    conf = added(node)
+    broken = {**conf, "defaultNetworks": "x", "runtimeConfig": {"mac": "c2:11:22:33:44:66"}}
+    assert node.call("DEL", broken) == (0, {})
+    assert node.calls() == BOTH
+    assert node.files() == []
+    reply = node.call("DEL", broken)
+    assert reply.code == 7
+    assert '"defaultNetworks"' in reply.msg
+    assert node.calls() == []
+
+
+def test_of_a_torn_record_the_configuration_is_needed(node: Node) -> None:
+    conf = added(node)
+    (node.cni_dir / "cid1").write_text("[{")
+    assert node.call("DEL", {**conf, "defaultNetworks": "x"}).code == 7
+    assert node.calls() == []
+    assert node.call("DEL", {**conf, "cniDir": 5}).code == 7
+
+
+def test_a_container_called_results(node: Node) -> None:
+    """The cache has its directory under that name."""
+    node.plugin("pa", "pb")
+    conf = node.conf(A, B)
+    for container_id in ("results", "cid1"):
+        assert node.call("ADD", conf, CNI_CONTAINERID=container_id).status == 0
+    node.calls()
+    assert node.call("DEL", conf, CNI_CONTAINERID="results").status == 0
+    assert node.calls() == BOTH
+    assert node.call("DEL", conf).status == 0
+    assert node.files() == []
+
+
+def test_a_full_disk_does_not_hide_the_delegate_s_error(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = added(node)
+    node.fail("pb", "DEL", msg="busy")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "cid1")
+
+    monkeypatch.setattr("cni.store.files.write", full)
+    reply = node.call("DEL", conf)
+    assert reply.code == 77
+    assert "busy" in reply.msg
+    assert "ENOSPC" in reply.msg

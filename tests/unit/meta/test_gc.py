@@ -12,6 +12,8 @@ from cni.core import registry
 from meta.multus import lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
     from types import ModuleType
 
     from cni.core.types import Request
@@ -25,9 +27,16 @@ def attached(node: Node, *container_ids: str) -> Json:
     node.plugin("pa", "pb")
     conf = node.conf(A, B)
     for container_id in container_ids:
-        assert node.call("ADD", conf, CNI_CONTAINERID=container_id).status == 0
+        netns = str(namespace(node, container_id))
+        assert node.call("ADD", conf, CNI_CONTAINERID=container_id, CNI_NETNS=netns).status == 0
     node.calls()
     return conf
+
+
+def namespace(node: Node, container_id: str) -> Path:
+    path = node.root / f"netns-{container_id}"
+    path.touch()
+    return path
 
 
 def collect(node: Node, conf: Json, *valid: str, **env: str) -> Any:
@@ -52,7 +61,7 @@ def test_the_dead_go_and_each_network_is_told_its_own(node: Node) -> None:
         "GC pa",  # 1.0.0 has no GC
     ]
     assert [node.env(i)["CNI_CONTAINERID"] for i in range(4)] == ["dead1"] * 2 + ["dead2"] * 2
-    assert node.env(0)["CNI_NETNS"] == str(node.netns)
+    assert node.env(0)["CNI_NETNS"] == str(namespace(node, "dead1"))
     assert asked(node, 4) == [("live1", "eth0"), ("live2", "eth0")]
     assert node.stdin(4)["cniVersion"] == "1.1.0"
     assert [name for name in node.files() if "dead" in name] == []
@@ -69,13 +78,15 @@ def test_untold_nothing_is_collected(node: Node) -> None:
 
 
 def test_another_multus_network_of_which_only_the_cache_is_left(node: Node) -> None:
+    """A cache need not be whole: nobody can tell the networks what the container has on them."""
     conf = attached(node)
     assert node.call("ADD", node.conf(A, name="other-net"), CNI_CONTAINERID="theirs").status == 0
     (node.cni_dir / "theirs").unlink()
     node.calls()
+    before = node.files()
     assert collect(node, conf).status == 0
-    assert node.calls() == ["GC pa"]
-    assert asked(node, 0) == [("theirs", "eth0")]
+    assert node.calls() == []
+    assert node.files() == before
 
 
 @pytest.mark.parametrize("conf_wide", [True, False])
@@ -113,9 +124,52 @@ def test_what_only_the_cache_knows(node: Node) -> None:
     (node.cni_dir / "dead1").unlink()
     (node.cni_dir / "live1").write_text("[{")
     assert collect(node, conf, "live1").status == 0
-    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
-    assert asked(node, 2) == [("live1", "eth0")]
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0"]
     assert [name for name in node.files() if "dead" in name] == []
+
+
+def lost(node: Node) -> None:
+    (node.cni_dir / "live1").unlink()
+
+
+def lost_with_its_cache(node: Node) -> None:
+    lost(node)
+    for path in (node.cni_dir / "results").glob("*-live1-*"):
+        path.unlink()
+
+
+def torn(node: Node) -> None:
+    (node.cni_dir / "live1").write_text("[{")
+
+
+def torn_in_part(node: Node) -> None:
+    elements = node.scratch("live1")
+    elements[1]["Bytes"] = "!!"
+    (node.cni_dir / "live1").write_text(json.dumps(elements))
+
+
+@pytest.mark.parametrize("damage", [lost, lost_with_its_cache, torn, torn_in_part])
+def test_a_live_container_of_which_no_whole_record_is_left_keeps_all(
+    node: Node, damage: Callable[[Node], None]
+) -> None:
+    """Attached before multus, or with another cniDir: what it has on the networks is not known."""
+    conf = attached(node, "live1", "live2", "dead1")
+    damage(node)
+    assert collect(node, conf, "live1", "live2").status == 0
+    assert [node.env(index)["CNI_CONTAINERID"] for index in range(2)] == ["dead1", "dead1"]
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0"]
+    assert collect(node, conf, "live2").status == 0
+    assert node.calls()[-1] == "GC pa"
+
+
+def test_a_network_of_another_multus_network_is_not_asked(node: Node) -> None:
+    conf = attached(node, "mine")
+    node.plugin("pc")
+    other = node.conf({"name": "c", "type": "pc", "cniVersion": "1.1.0"}, name="other-net")
+    assert node.call("ADD", other, CNI_CONTAINERID="theirs").status == 0
+    node.calls()
+    assert collect(node, conf, "mine").status == 0
+    assert node.calls() == ["GC pa"]
 
 
 def test_a_record_of_the_original_is_judged_by_its_container(node: Node) -> None:
@@ -197,3 +251,73 @@ def test_a_gone_executable_and_a_gone_file_do_not_fail_gc(node: Node) -> None:
     assert collect(node, conf).status == 0
     assert node.calls() == ["DEL pb net1"]
     assert node.files() == []
+
+
+def test_a_record_that_cannot_be_worked_on_does_not_stop_the_others(node: Node) -> None:
+    conf = attached(node, "dead1", "dead2")
+    (node.root / "run" / "multus" / "dead1.lock").mkdir()
+    reply = collect(node, conf)
+    assert reply.code == 5
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert node.env(0)["CNI_CONTAINERID"] == "dead2"
+    assert asked(node, 2) == [("dead1", "eth0")]
+    assert [name for name in node.files() if "/" not in name] == ["dead1"]
+
+
+def test_a_namespace_that_was_made_anew_under_its_path_is_not_entered(node: Node) -> None:
+    conf = attached(node, "dead1")
+    path = namespace(node, "dead1")
+    path.rename(path.with_suffix(".old"))
+    path.touch()
+    assert collect(node, conf).status == 0
+    assert node.calls()[:2] == ["DEL pb net1", "DEL pa eth0"]
+    assert node.env(0)["CNI_NETNS"] == ""
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_namespace_that_a_live_container_has_is_not_entered(node: Node, *, marked: bool) -> None:
+    conf = attached(node, "dead1")
+    netns = str(namespace(node, "dead1"))
+    assert node.call("ADD", conf, CNI_CONTAINERID="live1", CNI_NETNS=netns).status == 0
+    if not marked:
+        elements = node.scratch("dead1")
+        for element in elements:
+            del element["plait"]["netnsId"]
+        (node.cni_dir / "dead1").write_text(json.dumps(elements))
+    node.calls()
+    assert collect(node, conf, "live1").status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert node.env(0)["CNI_NETNS"] == ""
+
+
+def test_after_the_network_was_renamed(node: Node) -> None:
+    """What nobody speaks of any more goes with its namespace."""
+    conf = attached(node, "dead1", "live1", "live2")
+    namespace(node, "dead1").unlink()
+    namespace(node, "live2").unlink()
+    assert collect(node, {**conf, "name": "renamed"}, "live2").status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert node.env(0)["CNI_CONTAINERID"] == "dead1"
+    assert asked(node, 2) == [("live1", "eth0"), ("live2", "eth0")]
+
+
+def test_what_a_killed_writer_left(node: Node) -> None:
+    conf = attached(node, "live1")
+    left = [
+        node.cni_dir / ".dead1.tmp",
+        node.cni_dir / "results" / ".a-dead1-eth0.tmp",
+        node.root / "run" / "multus" / ".dead1.started.tmp",
+    ]
+    for path in left:
+        path.write_text("[{")
+    assert collect(node, conf, "live1").status == 0
+    assert [path for path in left if path.exists()] == []
+
+
+def test_a_container_id_too_long_for_the_names_of_our_own_files(node: Node) -> None:
+    conf = attached(node, "live1")
+    long = "e" * 250
+    (node.cni_dir / long).write_text((node.cni_dir / "live1").read_text())
+    assert collect(node, conf, "live1").status == 0
+    assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
+    assert not (node.cni_dir / long).exists()
