@@ -12,7 +12,7 @@ from cni.core import args, delegate, log, mac, names, versions
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, invalid
 from cni.core.load import load
-from cni.core.types import Interface, Result
+from cni.core.types import Attachment, Interface, Result
 from cni.core.undo import Undo
 from cni.host import address, link, masquerade, netns, spoofcheck, veth
 from cni.host import bridge as linux_bridge
@@ -21,7 +21,7 @@ from cni.store.lock import locked
 
 if TYPE_CHECKING:
     from cni.conf import Bridge, Trunk
-    from cni.core.types import Attachment, Request
+    from cni.core.types import Request
     from cni.host.link import Link
     from cni.host.netns import Sandbox
 
@@ -59,8 +59,8 @@ def add(req: Request) -> Result:
             masquerade.ensure(owner(req), subnets(result), conf.ip_masq_backend)
         if not conf.disable_container_interface:
             bridge_gateway.wait_forwarding(nl, host)
-        for ip in result.ips:
-            bridge_gateway.forget_neighbour(nl, bridge, ip)
+        for name in (bridge.name, *(each.name for each in extra)):
+            bridge_gateway.forget_neighbours(nl, link.get(nl, name), result.ips)
         bridge = link.get(nl, bridge.name)  # its MAC may have followed the new port
         interfaces = (
             Interface(bridge.name, bridge.mac),
@@ -198,7 +198,7 @@ def host_name(attachment: Attachment) -> str:
 
 def alias(attachment: Attachment) -> str:
     """What `ip link` shows beside the host end, and what GC knows it by."""
-    return "/".join(attachment)[:255]
+    return "/".join(attachment).encode()[:254].decode(errors="ignore")  # IFALIASZ, less two
 
 
 def lock_path(req: Request) -> str:
@@ -348,11 +348,11 @@ def check_port(nl: Rtnl, bridge: Link, peer: Link, conf: Bridge) -> None:
 def remove_stale_ports(nl: Rtnl, bridge_name: str, req: Request) -> None:
     """Delete the host ends that this network made for attachments the runtime does not have."""
     bridge = link.find(nl, bridge_name)
+    # compared as aliases, which are cut: a long container ID must not look like an unknown one
+    valid = {alias(Attachment(req.network, *each)) for each in req.valid_attachments or ()}
     for port in link.ports(nl, bridge.ifindex) if bridge else ():
-        network, _, attachment = port.alias.partition("/")
-        container_id, _, ifname = attachment.partition("/")
-        ours = port.kind == "veth" and network == req.network and container_id
-        if ours and (container_id, ifname) not in (req.valid_attachments or ()):
+        ours = port.kind == "veth" and port.alias.startswith(f"{req.network}/")
+        if ours and port.alias not in valid:
             link.delete(nl, port.ifindex, port.name)
 
 

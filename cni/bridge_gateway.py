@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cni.core import signals
+from cni.core.errors import invalid
 from cni.core.types import Interface, Route
 from cni.host import address, link, neighbour, sysctl
 from cni.host import bridge as linux_bridge
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cni.host.rtnl import Rtnl
 
 _PORT_WAIT = 2.5  #: seconds until a port's carrier must be up
+_OURS = link.IFF_UP | link.IFF_PROMISC  #: flags of a bridge that an ADD may set
 _GUESTS = ("veth", "tun")  #: kinds of ports behind which a container or a machine may be
 
 
@@ -35,6 +37,8 @@ class Shared:
         self._name = name
         self._lock_path = lock_path
         self._bridge_made = False
+        self._bridge_was: Link | None = None
+        self._filtering_on = False
         self._links_made: list[str] = []
         self._addresses_added: list[tuple[Link, str]] = []
         self._addresses_replaced: list[tuple[Link, str]] = []
@@ -42,6 +46,10 @@ class Shared:
     def ensure_bridge(self, conf: Bridge) -> Link:
         """The bridge, up; promiscuous when asked. Call with the lock held."""
         bridge = linux_bridge.require(self._find_or_create(conf))
+        if not self._bridge_made:
+            if conf.vlan or conf.vlan_trunk:
+                self._ensure_filtering(bridge)
+            self._bridge_was = bridge
         if conf.promisc_mode:
             link.set_promiscuous(self._nl, bridge)
         if self._bridge_made:
@@ -50,8 +58,24 @@ class Shared:
             link.set_up(self._nl, bridge)
         return bridge
 
+    def _ensure_filtering(self, bridge: Link) -> None:
+        """VLANs separate nothing on a bridge that was made without them, by a network that needs
+        none. Containers do not notice when they come; frames that an uplink tagged would be lost.
+        """
+        if linux_bridge.filters_vlans(self._nl, bridge):
+            return
+        others = [p.name for p in link.ports(self._nl, bridge.ifindex) if p.kind != "veth"]
+        if others:
+            raise invalid(
+                f'"bridge": "{bridge.name}" has no VLAN filtering, and other ports than containers:'
+                f" {' '.join(others)}",
+                f"ip link set {bridge.name} type bridge vlan_filtering 1",
+            )
+        self._filtering_on = True
+        linux_bridge.set_vlan_filtering(self._nl, bridge, on=True)
+
     def _find_or_create(self, conf: Bridge) -> Link:
-        """A bridge that exists keeps its MTU and its VLAN filtering."""
+        """A bridge that exists keeps its MTU."""
         found = link.find(self._nl, conf.bridge)
         if found is not None:
             return found
@@ -138,6 +162,16 @@ class Shared:
                 address.remove(self._nl, target, cidr)
             for target, cidr in self._addresses_replaced:
                 address.ensure(self._nl, target, cidr, dad=False)
+            self._restore(bridge)
+
+    def _restore(self, bridge: Link) -> None:
+        was = self._bridge_was
+        if was is None:
+            return
+        if self._filtering_on:
+            linux_bridge.set_vlan_filtering(self._nl, bridge, on=False)
+        if (bridge.flags ^ was.flags) & _OURS:
+            link.set_flags(self._nl, bridge, was.flags & _OURS, _OURS, "restore the state of")
 
     def _other_ports(self, bridge: Link) -> list[Link]:
         feet = {vlan_port_name(name) for name in self._links_made}
@@ -180,8 +214,10 @@ def ignore_router_advertisements(ifname: str) -> None:
     sysctl.write_if_present(f"net/ipv6/conf/{ifname}/accept_ra", "0")
 
 
-def forget_neighbour(nl: Rtnl, bridge: Link, ip: IPConfig) -> None:
-    neighbour.forget(nl, bridge, ip.address.partition("/")[0])
+def forget_neighbours(nl: Rtnl, target: Link, ips: tuple[IPConfig, ...]) -> None:
+    """The addresses have a new owner, with another MAC."""
+    for ip in ips:
+        neighbour.forget(nl, target, ip.address.partition("/")[0])
 
 
 def wait_forwarding(nl: Rtnl, port: Link) -> None:

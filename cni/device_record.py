@@ -6,6 +6,7 @@ device's alias; we write that too, so that either can delete what the other adde
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cni.core.types import Request
 
 _VERSION = 1
+_NAME_MAX = 200  #: bytes of a file name that every file system takes, with room for a suffix
 
 
 class Record(NamedTuple):
@@ -43,7 +45,10 @@ class Record(NamedTuple):
 
 
 def path(state_dir: str, container_id: str, ifname: str) -> str:
-    return f"{state_dir}/host-device/{container_id}-{ifname}"
+    name = f"{container_id}-{ifname}"
+    if len(name.encode()) > _NAME_MAX:
+        name = hashlib.sha512(name.encode()).hexdigest()[:64]
+    return f"{state_dir}/host-device/{name}"
 
 
 def write(req: Request, record: Record) -> None:

@@ -6,7 +6,14 @@ import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 from cni.host import link
-from cni.host.rtnl import NLA_F_NESTED, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, link_message
+from cni.host.rtnl import (
+    NLA_F_NESTED,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_SETLINK,
+    decoded,
+    link_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +48,23 @@ def require(found: Link) -> Link:
         error.add_note(f'create bridge "{found.name}"')
         raise error
     return found
+
+
+def filters_vlans(nl: Rtnl, bridge: Link) -> bool:
+    """Whether the bridge keeps its VLANs apart."""
+    message = link_message()
+    message["index"] = bridge.ifindex
+    what = f'read VLAN filtering of "{bridge.name}"'
+    info = decoded(nl.request(message, RTM_GETLINK, what=what)[0], ("IFLA_LINKINFO",))
+    data = decoded(info.get("IFLA_LINKINFO"), ("IFLA_INFO_DATA",)).get("IFLA_INFO_DATA")
+    return bool(decoded(data, ("IFLA_BR_VLAN_FILTERING",)).get("IFLA_BR_VLAN_FILTERING"))
+
+
+def set_vlan_filtering(nl: Rtnl, bridge: Link, *, on: bool) -> None:
+    data = {"attrs": [("IFLA_BR_VLAN_FILTERING", int(on))]}
+    info = {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", data)]}
+    what = f"set VLAN filtering {'on' if on else 'off'}"
+    link.change(nl, bridge, ("IFLA_LINKINFO", info), what=what)
 
 
 def set_port(nl: Rtnl, port: Link, *, hairpin: bool, isolated: bool) -> None:

@@ -12,7 +12,7 @@ import ipaddress
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from cni.core import spawn
+from cni.core import log, spawn
 from cni.host import nft
 
 if TYPE_CHECKING:
@@ -39,12 +39,19 @@ class Owner(NamedTuple):
 def ensure(owner: Owner, addresses: Iterable[str], backend: str) -> None:
     """Masquerade what leaves `addresses` (CIDR) for other subnets; twice is the same as once.
 
-    Raises OSError with the words of nft or iptables.
+    Without a backend it is nftables, or iptables where that cannot be used. Raises OSError with
+    the words of nft or iptables.
     """
     if backend == "iptables":
         _ensure_iptables(owner, addresses)
-    else:
+        return
+    try:
         _ensure_nft(owner, addresses)
+    except OSError as error:
+        if backend or error.errno not in nft.UNUSABLE or _find("iptables") is None:
+            raise
+        log.info("iptables takes the place of nftables", reason=error)
+        _ensure_iptables(owner, addresses)
 
 
 def remove(owner: Owner, others: Collection[str] = ()) -> None:
@@ -88,15 +95,19 @@ def is_set(owner: Owner, addresses: Collection[str], backend: str) -> bool:
 
 
 def unavailable(backend: str) -> str:
-    """Why the backend cannot be used; empty when it can."""
-    try:
-        if backend == "iptables":
-            _iptables_rules("iptables")
+    """Why the backend, or without one both, cannot be used; empty when it can."""
+    reasons = []
+    for each in (backend,) if backend else BACKENDS:
+        try:
+            if each == "iptables":
+                _iptables_rules("iptables")
+            else:
+                nft.probe()
+        except OSError as error:
+            reasons.append(f"{each}: {error.strerror}")
         else:
-            nft.probe()
-    except OSError as error:
-        return f"{backend or BACKENDS[0]}: {error.strerror}"
-    return ""
+            return ""
+    return ", ".join(reasons)
 
 
 # nftables
@@ -231,7 +242,12 @@ def _iptables_has(family: str, chain: str = "POSTROUTING") -> bool:
                 return True
     except OSError:
         pass  # no legacy iptables in this kernel
-    return bool(nft.rules(f"{family} nat", chain))
+    try:
+        return bool(nft.known_rules(f"{family} nat", chain))
+    except OSError as error:
+        if error.errno in nft.UNUSABLE:  # iptables itself may be able to
+            return _find("iptables") is not None
+        raise
 
 
 def _iptables_rules(command: str) -> list[str]:
@@ -244,8 +260,12 @@ def _restore(command: str, lines: list[str]) -> None:
     _iptables([f"{command}-restore", "--noflush", "--wait", "60"], text.encode())
 
 
+def _find(command: str) -> str | None:
+    return spawn.find(command, (os.environ.get("PATH") or _PATH).split(os.pathsep))
+
+
 def _iptables(argv: list[str], stdin: bytes) -> str:
-    executable = spawn.find(argv[0], (os.environ.get("PATH") or _PATH).split(os.pathsep))
+    executable = _find(argv[0])
     if executable is None:
         error = OSError(errno.ENOENT, "executable not found")
         error.add_note(f"run {argv[0]}")

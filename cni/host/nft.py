@@ -22,6 +22,14 @@ _OUTPUT_JSON, _OUTPUT_HANDLE = 1 << 4, 1 << 3
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIMEOUT = 55.0  #: seconds
 
+#: nftables is not installed; the kernel has none, or not for this family (inet NAT: since 5.2)
+UNUSABLE = (errno.ENOSYS, errno.EOPNOTSUPP)
+_ERRORS = (
+    (errno.EPERM, "not permitted"),
+    (errno.EBUSY, "resource busy"),
+    (errno.EOPNOTSUPP, "Operation not supported"),
+)
+
 COMMENT_MAX = 128  #: bytes of a comment that nft accepts
 
 
@@ -31,14 +39,24 @@ def apply(text: str, what: str) -> None:
 
 
 def rules(table: str, chain: str = "") -> list[dict[str, Any]]:
-    """The rules of a table ("inet name"), with "chain", "handle" and "comment"; none if absent."""
+    """The rules of a table ("inet name"), with "chain", "handle" and "comment"; none if absent, or
+    where nftables cannot be used at all.
+    """
+    try:
+        return known_rules(table, chain)
+    except OSError as error:
+        if error.errno in UNUSABLE:
+            return []
+        raise
+
+
+def known_rules(table: str, chain: str = "") -> list[dict[str, Any]]:
+    """The same; raises OSError where nftables cannot be used, and nobody knows the rules."""
     try:
         text = f"list chain {table} {chain}" if chain else f"list table {table}"
         reply = _run(text, json_output=True, what=f"list nftables {table} {chain}".rstrip())
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            return []
-        raise
+    except FileNotFoundError:
+        return []
     return list(_rules_of(reply))
 
 
@@ -67,7 +85,7 @@ def _run(text: str, *, json_output: bool, what: str) -> str:
         status, output, complaint = _call(library, text, json_output=json_output)
     if status:
         code = errno.ENOENT if "No such file or directory" in complaint else errno.EINVAL
-        for number, name in ((errno.EPERM, "not permitted"), (errno.EBUSY, "resource busy")):
+        for number, name in _ERRORS:
             if name in complaint:
                 code = number
         error = OSError(code, " ".join(complaint.split())[:500] or f"nft failed ({status})")
@@ -110,7 +128,7 @@ def _call(library: ctypes.CDLL, text: str, *, json_output: bool) -> tuple[int, s
 def _execute(text: str, *, json_output: bool, what: str) -> tuple[int, str, str]:
     executable = spawn.find("nft", (os.environ.get("PATH") or _PATH).split(os.pathsep))
     if executable is None:
-        error = OSError(errno.ENOENT, "neither libnftables.so.1 nor the nft command was found")
+        error = OSError(errno.ENOSYS, "neither libnftables.so.1 nor the nft command was found")
         error.add_note(what)
         raise error
     if json_output:  # with -j a file would have to be JSON; what is asked is short

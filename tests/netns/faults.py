@@ -23,7 +23,7 @@ DOORS: tuple[tuple[Any, str], ...] = (
     (sysctl, "write"),
     (sysctl, "read"),
     (nft, "apply"),
-    (nft, "rules"),
+    (nft, "known_rules"),
     (files, "write"),
     (files, "remove"),
     (spawn, "run"),

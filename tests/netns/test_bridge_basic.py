@@ -61,6 +61,15 @@ def test_present_bridge_is_used_as_it_is(node: Node) -> None:
     assert node.port(pod)["mtu"] == 1300
 
 
+def test_present_bridge_is_as_it_was_after_an_add_that_failed(node: Node) -> None:
+    node.ip("link", "add", "br0", "address", "02:00:00:00:00:b0", "type", "bridge")
+    pod = node.pod()
+    before = node.snapshot(pod)
+    ipam = confs.static("10.1.2.3/24", routes=[{"dst": "192.0.2.0/24", "gw": "198.51.100.1"}])
+    node.call("ADD", confs.bridge(isGateway=True, promiscMode=True, ipam=ipam), pod).error(101)
+    assert node.snapshot(pod) == before
+
+
 @pytest.mark.parametrize("kind", ["veth", "macvlan"])
 def test_link_of_another_kind_under_the_bridge_name(node: Node, kind: str) -> None:
     lower = ["link", "lo"] if kind == "macvlan" else []

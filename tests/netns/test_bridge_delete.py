@@ -196,9 +196,16 @@ def test_delete_goes_on_when_the_address_cannot_be_released(node: Node, tmp_path
 def test_delete_when_the_ipam_plugin_is_gone(node: Node, tmp_path: Path) -> None:
     """What it recorded is beyond us; what is ours is taken, and the pod can go."""
     pod = node.pod()
+    ipam = tmp_path / "uninstalled"
+    ipam.write_text('#!/bin/sh\necho \'{"ips":[{"address":"10.1.2.3/24"}]}\'\n')
+    ipam.chmod(0o755)
     node.bin_path = str(tmp_path)
     conf = FULL | {"ipam": {"type": "uninstalled"}}
+    node.call("ADD", conf, pod).ok()
+    ipam.unlink()
     node.call("DEL", conf, pod).ok()
+    assert pod.links() == ["lo"]
+    assert "macspoofchk" not in node.nft()
     node.call("DEL", conf | {"cniVersion": "0.3.1"}, pod).ok()
     error = node.call("ADD", conf, pod).error(7)
     assert f'failed to find plugin "uninstalled" in path [{tmp_path}]' in error["msg"]
@@ -245,6 +252,20 @@ def test_gc_keeps_all_that_is_valid(node: Node) -> None:
     before = node.snapshot(pod)
     node.call("GC", gc([(pod.name, "eth0"), (pod.name, "eth1")])).ok()
     assert node.snapshot(pod) == before
+
+
+def test_gc_keeps_containers_with_long_names(node: Node) -> None:
+    """Longer than an alias of the kernel can tell."""
+    pod = node.pod()
+    pod.name = "c" * 300
+    conf = confs.bridge(version="1.1.0", name="n" * 40, macspoofchk=True)
+    node.call("ADD", conf, pod).ok()
+    before = node.snapshot(pod)
+    valid = [{"containerID": pod.name, "ifname": "eth0"}]
+    node.call("GC", conf | {"cni.dev/valid-attachments": valid}).ok()
+    assert node.snapshot(pod) == before
+    node.call("GC", conf | {"cni.dev/valid-attachments": []}).ok()
+    assert pod.links() == ["lo"]
 
 
 def test_gc_without_a_list_takes_nothing(node: Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ from cni.host import nft, spoofcheck
 from tests.netns import confs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.netns.confs import Conf
     from tests.netns.node import Node
 
@@ -210,6 +213,36 @@ def test_nft_command_does_as_well(node: Node) -> None:
     node.call("DEL", conf, pod).ok()
     node.ip("link", "delete", "br0")
     assert node.snapshot(pod) == before
+
+
+@pytest.mark.usefixtures("no_library")
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+def test_iptables_where_there_is_no_nft(
+    node: Node, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever does not name a backend gets the one that there is, as with the original."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for tool in ("ip", "nsenter", "ping"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin")))
+    for command in ("iptables", "ip6tables", "iptables-restore", "ip6tables-restore"):
+        (tmp_path / command).symlink_to(f"/usr/sbin/xtables-{variant}-multi")
+    pod = node.pod()
+    conf = confs.bridge(
+        version="1.1.0", isGateway=True, ipMasq=True,
+        ipam=confs.static("10.1.2.3/24", "fd00:1::3/64"),
+    )  # fmt: skip
+    node.call("STATUS", conf).ok()
+    conf["prevResult"] = node.call("ADD", conf, pod).ok()
+    for command in ("iptables", "ip6tables"):
+        assert "CNI-" in node.run(command, "-t", "nat", "-S")
+    node.call("CHECK", conf, pod).ok()
+    other = node.pod()
+    node.call("ADD", conf | {"ipam": confs.static("10.1.2.4/24", "fd00:1::4/64")}, other).ok()
+    node.call("DEL", conf, pod).ok()
+    valid: list[object] = []
+    node.call("GC", conf | {"cni.dev/valid-attachments": valid}).ok()
+    for command in ("iptables", "ip6tables"):
+        assert "CNI-" not in node.run(command, "-t", "nat", "-S")
 
 
 @pytest.mark.parametrize("key", ["macspoofchk", "ipMasq"])

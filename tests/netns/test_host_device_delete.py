@@ -189,6 +189,14 @@ def test_next_pod_takes_the_device_of_one_that_was_never_deleted(node: Node, pod
     assert node.snapshot(pod, second) == before
 
 
+def test_container_with_a_name_longer_than_a_file_s(node: Node, pod: Pod) -> None:
+    pod.name = "c" * 300
+    before = node.snapshot(pod)
+    node.call("ADD", CONF, pod).ok()
+    node.call("DEL", CONF, pod).ok()
+    assert node.snapshot(pod) == before
+
+
 def test_attachments_whose_records_have_one_file_name(node: Node, pod: Pod) -> None:
     """ "a" with "b-c", and "a-b" with "c": neither DEL may take the other's device."""
     pod.name = "a-b"

@@ -42,3 +42,14 @@ def test_rules_come_and_go(node: Node) -> None:
     pod.destroy()
     node.call("DEL", conf, pod).ok()
     assert rules(node) == rules(node, "ip6tables") == []
+
+
+@pytest.mark.usefixtures("legacy")
+def test_it_is_the_default_where_the_kernel_has_no_nftables(node: Node) -> None:
+    conf = bridge(version="1.1.0", isGateway=True, ipMasq=True, ipam=static("10.5.0.5/24"))
+    pod = node.pod()
+    result = node.call("ADD", conf, pod).ok()
+    assert len(rules(node)) == 4
+    node.call("CHECK", conf | {"prevResult": result}, pod).ok()
+    node.call("DEL", conf, pod).ok()
+    assert rules(node) == []
