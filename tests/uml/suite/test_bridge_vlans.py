@@ -109,6 +109,22 @@ class TestGateway:
         pod.run("ping", "-c1", "-W2", "10.3.0.1")
         node.call("CHECK", self.CONF | {"prevResult": result}, pod).ok()
 
+    def test_it_has_the_mtu_of_the_network(self, node: Node) -> None:
+        """With the kernel's 1500 its port would pull the whole bridge down."""
+        node.call("ADD", {**self.CONF, "mtu": 9000}, node.pod()).ok()
+        assert [node.link(name)["mtu"] for name in ("br0.100", "br0")] == [9000, 9000]
+
+    def test_what_a_killed_add_left_of_it_is_finished(self, node: Node) -> None:
+        first, second = node.pod(), node.pod()
+        node.call("ADD", self.CONF, first).ok()
+        foot = next(
+            each["ifname"] for each in node.ip("link") if each.get("ifalias") == "br0.100 gateway"
+        )
+        node.ip("link", "set", foot, "nomaster", "down")
+        node.ip("link", "set", "br0.100", "down")
+        node.call("ADD", {**self.CONF, "ipam": static("10.3.0.6/24")}, second).ok()
+        second.run("ping", "-c1", "-W2", "10.3.0.1")
+
     def test_a_second_pod_uses_it_too(self, node: Node) -> None:
         first, second = node.pod(), node.pod()
         node.call("ADD", self.CONF, first).ok()
