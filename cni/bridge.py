@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from cni import bridge_gateway, configure
+from cni import bridge_gateway, bridge_port, configure
 from cni.core import args, delegate, log, mac, names, versions
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, invalid
 from cni.core.load import load
-from cni.core.types import Attachment, Interface, Result
+from cni.core.types import Interface, Result, Route
 from cni.core.undo import Undo
-from cni.host import address, link, masquerade, netns, spoofcheck, veth
-from cni.host import bridge as linux_bridge
+from cni.host import address, link, masquerade, netns, route, spoofcheck
 from cni.host.rtnl import Rtnl
 from cni.store.lock import locked
 
 if TYPE_CHECKING:
     from cni.conf import Bridge, Trunk
     from cni.core.types import Request
-    from cni.host.link import Link
     from cni.host.netns import Sandbox
 
 
@@ -35,13 +32,13 @@ def add(req: Request) -> Result:
     mac_address = wanted_mac(req, conf)
     dns = versions.parse_dns(req.config.get("dns"))
     with configure.open_sandbox(req) as sandbox, Rtnl() as nl, Undo() as undo:
-        shared = bridge_gateway.Shared(nl, conf.bridge, lock_path(req))
-        with locked(lock_path(req)):
-            refuse_attached(nl, sandbox, req)
+        shared = bridge_gateway.Shared(nl, conf.bridge, bridge_port.lock_path(req))
+        with locked(bridge_port.lock_path(req)):
+            bridge_port.refuse_attached(nl, sandbox, req)
             undo.push(shared.undo)
-            undo.push(link.remove, nl, host_name(req.attachment))
+            undo.push(link.remove, nl, bridge_port.host_name(req.attachment))
             bridge = shared.ensure_bridge(conf)
-            host, peer = attach(nl, bridge, sandbox, req, conf, mac_address)
+            host, peer = bridge_port.attach(nl, bridge, sandbox, req, conf, mac_address)
         if conf.macspoofchk:
             undo.push(spoofcheck.remove, spoof_ref(req))
             spoofcheck.ensure(host.name, peer.mac, spoof_ref(req))
@@ -78,13 +75,14 @@ def delete(req: Request) -> None:
     conf = parse_if_valid(req)
     attempts = Attempts()
     sandbox = attempts.value(netns.open_if_present, req.netns)
+    ours = True
     with Rtnl() as nl, sandbox or nullcontext():
         if sandbox is not None:
-            attempts.run(detach, sandbox, req.ifname)
-        attempts.run(link.remove, nl, host_name(req.attachment))
+            ours = attempts.value(bridge_port.detach, nl, sandbox, req) is not False
+        attempts.run(link.remove, nl, bridge_port.host_name(req.attachment))
         # the address last: it must not be given away while it is in use
         attempts.run(delegate.ipam_delete, req)
-        if conf is None or conf.macspoofchk:
+        if ours and (conf is None or conf.macspoofchk):
             attempts.run(spoofcheck.remove, spoof_ref(req))
         if conf is None or conf.ip_masq:
             attempts.run(remove_masquerade, req, sandbox)
@@ -104,7 +102,7 @@ def check(req: Request) -> None:
             raise configure.failed(f"Bridge interface {conf.bridge} not found")
         if conf.promisc_mode and not bridge.promiscuity:
             raise configure.failed(f"Bridge interface {conf.bridge} is not promiscuous")
-        check_port(nl, bridge, peer, conf)
+        bridge_port.check_port(nl, bridge, peer, conf)
     if conf.macspoofchk and not spoofcheck.is_set(spoof_ref(req)):
         raise configure.failed(f"source MAC lock of {req.ifname} is missing")
     if conf.ip_masq and prev_result.ips:
@@ -119,8 +117,8 @@ def gc(req: Request) -> None:
     conf = parse(req)
     attempts = Attempts()
     with Rtnl() as nl:
-        attempts.run(remove_stale_ports, nl, conf.bridge, req)
-        attempts.run(remove_remnants, nl, lock_path(req))
+        attempts.run(bridge_port.remove_stale_ports, nl, conf.bridge, req)
+        attempts.run(bridge_port.remove_remnants, nl, bridge_port.lock_path(req))
         attempts.run(delegate.ipam_gc, req)
         attempts.run(masquerade.keep_only, req.network, req.valid_attachments)
         attempts.run(spoofcheck.remove_dangling, nl)
@@ -190,22 +188,6 @@ def wanted_mac(req: Request, conf: Bridge) -> str:
     return mac.parse(asked, "CNI_ARGS MAC") if asked else ""
 
 
-def host_name(attachment: Attachment) -> str:
-    """The host end's name follows from the attachment: a DEL finds it when all else is gone."""
-    digest = hashlib.sha512("\0".join(attachment).encode(errors="surrogateescape")).hexdigest()
-    return f"veth{digest[:11]}"
-
-
-def alias(attachment: Attachment) -> str:
-    """What `ip link` shows beside the host end, and what GC knows it by."""
-    return "/".join(attachment).encode()[:254].decode(errors="ignore")  # IFALIASZ, less two
-
-
-def lock_path(req: Request) -> str:
-    """One lock for all bridges: the kernel serialises the few ms under it anyway."""
-    return f"{req.run_dir}/bridge.lock"
-
-
 def spoof_ref(req: Request) -> str:
     return spoofcheck.reference(req.container_id, req.ifname)
 
@@ -216,64 +198,6 @@ def owner(req: Request) -> masquerade.Owner:
 
 def subnets(result: Result) -> list[str]:
     return [ip.address for ip in result.ips]
-
-
-def refuse_attached(nl: Rtnl, sandbox: Sandbox, req: Request) -> None:
-    """Raises CniError 4 when the container is attached already, under whatever name.
-
-    A host end that leads into another namespace was left by a container of the same ID.
-    """
-    configure.refuse_taken_name(sandbox, req)
-    host = link.find(nl, host_name(req.attachment))
-    if host is None:
-        return
-    if host.alias not in ("", alias(req.attachment)):
-        raise CniError(
-            Code.INVALID_ENVIRONMENT, f'interface "{host.name}" already exists on the host',
-            f'it belongs to "{host.alias}"',
-        )  # fmt: skip
-    inside = link.find_index(sandbox.nl, host.parent)
-    if inside is not None and inside.kind == "veth" and inside.parent == host.ifindex:
-        raise CniError(
-            Code.INVALID_ENVIRONMENT,
-            f'CNI_IFNAME "{req.ifname}" already exists in {req.netns} as "{inside.name}"',
-        )
-    link.delete(nl, host.ifindex, host.name)
-
-
-def attach(
-    nl: Rtnl, bridge: Link, sandbox: Sandbox, req: Request, conf: Bridge, mac_address: str
-) -> tuple[Link, Link]:
-    """The veth pair, its host end up as a port of the bridge; returns (host, peer)."""
-    host, peer = veth.create(
-        nl, host_name(req.attachment), sandbox, req.ifname,
-        mtu=conf.mtu, mac=mac_address,
-    )  # fmt: skip
-    link.enslave(nl, host, bridge, alias=alias(req.attachment))
-    linux_bridge.set_port(nl, host, hairpin=conf.hairpin_mode, isolated=conf.port_isolation)
-    if vlans := port_vlans(conf):
-        linux_bridge.set_vlans(nl, host, vlans, keep=conf.preserve_default_vlan)
-    bridge_gateway.ignore_router_advertisements(host.name)
-    link.set_up(nl, host)
-    return host, peer
-
-
-def port_vlans(conf: Bridge) -> list[linux_bridge.Vlan]:
-    """The VLANs of the port: `vlan` native, the trunk tagged; a trunk alone keeps VLAN 1 native.
-
-    The native VLAN is left out of the trunk: adding it again would take its untagged flag away.
-    """
-    trunk: set[int] = set()
-    for each in conf.vlan_trunk or ():
-        if each.id is not None:
-            trunk.add(each.id)
-        if each.min_id is not None and each.max_id is not None:
-            trunk.update(range(each.min_id, each.max_id + 1))
-    if not conf.vlan and not trunk:
-        return []
-    native = conf.vlan or 1
-    tagged = [linux_bridge.Vlan(vid) for vid in sorted(trunk - {native})]
-    return [linux_bridge.Vlan(native, native=True), *tagged]
 
 
 def with_gateways(result: Result, conf: Bridge) -> Result:
@@ -294,11 +218,15 @@ def with_gateways(result: Result, conf: Bridge) -> Result:
         for ip in ips:
             default = "::/0" if ":" in ip.address else "0.0.0.0/0"
             # one without a gateway goes through ours anyway; two would be the same route twice
-            if not any(
-                ipaddress.ip_network(r.dst, strict=False).compressed == default for r in routes
-            ):
-                routes.append(bridge_gateway.default_route(default, ip.gateway))
+            if not any(is_default(each, default) for each in routes):
+                routes.append(Route(default, ip.gateway))
     return result._replace(ips=ips, routes=tuple(routes))
+
+
+def is_default(each: Route, default: str) -> bool:
+    """Whether it is that default route, of the table that everything uses."""
+    in_main = each.table in (None, 0, route.MAIN_TABLE)
+    return in_main and ipaddress.ip_network(each.dst, strict=False).compressed == default
 
 
 def first_host(cidr: str) -> str:
@@ -318,61 +246,3 @@ def remove_masquerade(req: Request, sandbox: Sandbox | None) -> None:
         held = address.list_all(sandbox.nl)
         others = [each.cidr for each in held if own is None or each.ifindex != own.ifindex]
     masquerade.remove(owner(req), others)
-
-
-def detach(sandbox: Sandbox, ifname: str) -> None:
-    """Delete the container's end, which takes the host's with it."""
-    found = link.find(sandbox.nl, ifname)
-    if found is None:
-        return
-    if found.kind != "veth":
-        log.warning("interface left alone: not a veth", ifname=ifname, kind=found.kind)
-        return
-    link.delete(sandbox.nl, found.ifindex, ifname)
-
-
-def check_port(nl: Rtnl, bridge: Link, peer: Link, conf: Bridge) -> None:
-    """The host end is a port of the bridge with the flags and VLANs of the configuration."""
-    host = link.find_index(nl, peer.parent)
-    if host is None or host.kind != "veth" or host.master != bridge.ifindex:
-        raise configure.failed(f"CNI veth created for bridge {bridge.name} was not found")
-    if host.hairpin != conf.hairpin_mode or host.isolated != conf.port_isolation:
-        raise configure.failed(
-            f"hairpin mode or isolation of port {host.name} is not as configured"
-        )
-    wanted = port_vlans(conf)
-    if wanted and not set(wanted) <= set(linux_bridge.get_vlans(nl, host)):
-        raise configure.failed(f"VLANs of port {host.name} are not as configured")
-
-
-def remove_stale_ports(nl: Rtnl, bridge_name: str, req: Request) -> None:
-    """Delete the host ends that this network made for attachments the runtime does not have."""
-    bridge = link.find(nl, bridge_name)
-    # compared as aliases, which are cut: a long container ID must not look like an unknown one
-    valid = {alias(Attachment(req.network, *each)) for each in req.valid_attachments or ()}
-    for port in link.ports(nl, bridge.ifindex) if bridge else ():
-        ours = port.kind == "veth" and port.alias.startswith(f"{req.network}/")
-        if ours and port.alias not in valid:
-            link.delete(nl, port.ifindex, port.name)
-
-
-def remove_remnants(nl: Rtnl, lock: str) -> None:
-    """Delete the veth pairs of ADDs that were killed between making one and attaching it.
-
-    Under the lock no living ADD is in between.
-    """
-    with locked(lock):
-        for each in link.list_links(nl):
-            if (
-                each.kind == "veth"
-                and not each.alias
-                and not each.master
-                and is_host_name(each.name)
-            ):
-                link.delete(nl, each.ifindex, each.name)
-
-
-def is_host_name(name: str) -> bool:
-    """Whether `host_name` can have made it."""
-    digits = name.removeprefix("veth")
-    return len(name) == 15 and len(digits) == 11 and all(c in "0123456789abcdef" for c in digits)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from cni.core import signals
 from cni.core.errors import invalid
-from cni.core.types import Interface, Route
-from cni.host import address, link, neighbour, sysctl
+from cni.core.types import Interface
+from cni.host import address, link, neighbour, route, sysctl
 from cni.host import bridge as linux_bridge
 from cni.store.lock import locked
 
@@ -39,6 +39,7 @@ class Shared:
         self._bridge_made = False
         self._bridge_was: Link | None = None
         self._filtering_on = False
+        self._guests_before: set[int] = set()
         self._links_made: list[str] = []
         self._addresses_added: list[tuple[Link, str]] = []
         self._addresses_replaced: list[tuple[Link, str]] = []
@@ -46,6 +47,7 @@ class Shared:
     def ensure_bridge(self, conf: Bridge) -> Link:
         """The bridge, up; promiscuous when asked. Call with the lock held."""
         bridge = linux_bridge.require(self._find_or_create(conf))
+        self._guests_before = {each.ifindex for each in link.ports(self._nl, bridge.ifindex)}
         if not self._bridge_made:
             if conf.vlan or conf.vlan_trunk:
                 self._ensure_filtering(bridge)
@@ -93,37 +95,38 @@ class Shared:
         Returns the VLAN interface, if there is one, for the result.
         """
         bridge = link.get(self._nl, conf.bridge)
-        target = self._ensure_vlan_link(bridge, conf.vlan) if conf.vlan else bridge
+        target = self._ensure_vlan_link(bridge, conf) if conf.vlan else bridge
         wanted = gateway_addresses(result.ips)
+        if any(":" in cidr for cidr in wanted) and (self._bridge_made or conf.vlan):
+            sysctl.ensure(f"net/ipv6/conf/{target.name}/disable_ipv6", "0")
         with locked(self._lock_path):
             for cidr in wanted:
                 self._ensure_address(target, cidr, wanted, force=conf.force_address)
-        families = {":" in cidr for cidr in wanted}
-        if False in families:
-            sysctl.ensure("net/ipv4/ip_forward", "1")
-        if True in families:
-            sysctl.ensure("net/ipv6/conf/all/forwarding", "1")
+        enable_forwarding(self._nl, {":" in cidr for cidr in wanted})
         return (Interface(target.name, target.mac),) if conf.vlan else ()
 
-    def _ensure_vlan_link(self, bridge: Link, vlan: int) -> Link:
-        """A veth whose peer is a port in that VLAN: the gateway's foot in it."""
-        name = vlan_link_name(bridge.name, vlan)
+    def _ensure_vlan_link(self, bridge: Link, conf: Bridge) -> Link:
+        """A veth whose peer is a port in that VLAN: the gateway's foot in it.
+
+        What an ADD that was killed has left half made is finished.
+        """
+        name = vlan_link_name(bridge.name, conf.vlan)
         with locked(self._lock_path):
-            found = link.find(self._nl, name)
-            if found is not None:
-                return found
-            self._links_made.append(name)
-            foot = vlan_port_name(name)
-            peer = {"attrs": [("IFLA_IFNAME", foot)]}
-            link.create(self._nl, name, "veth", data={"attrs": [("VETH_INFO_PEER", peer)]})
-            port = link.get(self._nl, foot)
-            link.enslave(self._nl, port, bridge, alias=f"{name} gateway")
-            linux_bridge.set_vlans(
-                self._nl, port, [linux_bridge.Vlan(vlan, native=True)], keep=False
-            )
-            link.set_up(self._nl, port)
+            if link.find(self._nl, name) is None:
+                self._links_made.append(name)
+                mtu = [("IFLA_MTU", conf.mtu)] if conf.mtu else []
+                peer = {"attrs": [("IFLA_IFNAME", vlan_port_name(name)), *mtu]}
+                pair = {"attrs": [("VETH_INFO_PEER", peer)]}
+                link.create(self._nl, name, "veth", *mtu, data=pair)
+            port = link.find(self._nl, vlan_port_name(name))
+            if port is not None and not (port.master == bridge.ifindex and port.is_up):
+                link.enslave(self._nl, port, bridge, alias=f"{name} gateway")
+                native = linux_bridge.Vlan(conf.vlan, native=True)
+                linux_bridge.set_vlans(self._nl, port, [native], keep=False)
+                link.set_up(self._nl, port)  # last: a port that is up is complete
             made = link.get(self._nl, name)
-            link.set_up(self._nl, made)
+            if not made.is_up:
+                link.set_up(self._nl, made)
             return made
 
     def _ensure_address(self, target: Link, cidr: str, own: list[str], *, force: bool) -> None:
@@ -147,11 +150,13 @@ class Shared:
         link.set_mac(self._nl, target, link.get(self._nl, target.name).mac)
 
     def undo(self) -> None:
-        """Take back what this ADD made, unless another container is attached by now."""
+        """Take back what this ADD made, unless another container was attached meanwhile: it may
+        rely on that. One that was there before relies on what was there before.
+        """
         with locked(self._lock_path):
             bridge = link.find(self._nl, self._name)
             others = self._other_ports(bridge) if bridge else []
-            if bridge is None or any(port.kind in _GUESTS for port in others):
+            if bridge is None or any(self._relies(port) for port in others):
                 return
             for name in self._links_made:
                 link.remove(self._nl, name)
@@ -172,6 +177,9 @@ class Shared:
             linux_bridge.set_vlan_filtering(self._nl, bridge, on=False)
         if (bridge.flags ^ was.flags) & _OURS:
             link.set_flags(self._nl, bridge, was.flags & _OURS, _OURS, "restore the state of")
+
+    def _relies(self, port: Link) -> bool:
+        return port.kind in _GUESTS and port.ifindex not in self._guests_before
 
     def _other_ports(self, bridge: Link) -> list[Link]:
         feet = {vlan_port_name(name) for name in self._links_made}
@@ -198,8 +206,20 @@ def conflicts(held: list[address.Address], cidr: str, own: list[str]) -> list[st
     return found
 
 
-def default_route(dst: str, gw: str) -> Route:
-    return Route(dst, gw)
+def enable_forwarding(nl: Rtnl, families: set[bool]) -> None:
+    """Make the host a router, for IPv4 (False) and IPv6 (True).
+
+    A router takes no routes from router advertisements unless told so; a host that got its own
+    default that way must not lose it (accept_ra 2, kernel doc ip-sysctl).
+    """
+    if False in families:
+        sysctl.ensure("net/ipv4/ip_forward", "1")
+    if True in families and sysctl.read("net/ipv6/conf/all/forwarding") != "1":
+        for uplink in route.advertised_links(nl):
+            name = link.get_index(nl, uplink).name
+            if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
+                sysctl.write(f"net/ipv6/conf/{name}/accept_ra", "2")
+        sysctl.write("net/ipv6/conf/all/forwarding", "1")
 
 
 def vlan_link_name(bridge: str, vlan: int) -> str:

@@ -88,7 +88,7 @@ def prepare(sandbox: Sandbox, ifname: str, result: Result, *, dad: bool = True) 
         if has_ipv6:
             for name in ("lo", ifname):
                 sysctl.ensure(f"net/ipv6/conf/{name}/disable_ipv6", "0")
-            sysctl.write(f"net/ipv6/conf/{ifname}/keep_addr_on_down", "1")
+            sysctl.write_if_present(f"net/ipv6/conf/{ifname}/keep_addr_on_down", "1")
             sysctl.write_if_present(f"net/ipv6/conf/{ifname}/ndisc_notify", "1")
             if not dad:
                 sysctl.write_if_present(f"net/ipv6/conf/{ifname}/accept_dad", "0")
@@ -122,7 +122,7 @@ def kernel_routes(interface: Link, result: Result) -> list[route.Route]:
     wanted = []
     for each in result.routes:
         is_v6 = ":" in each.dst
-        # a table or scope of its own may be meant to have no gateway
+        # a scope of its own may be meant to have no gateway
         gw = each.gw or ("" if each.scope == route.SCOPE_LINK else gateways[is_v6])
         wanted.append(
             route.Route(

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core.types import Attachment
 from cni.store import files
+from cni.store.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from cni.core.types import Request
 
@@ -44,18 +46,22 @@ class Record(NamedTuple):
         return Attachment(self.network, self.container_id, self.ifname)
 
 
+def exclusive(req: Request) -> AbstractContextManager[None]:
+    """For who looks at devices and moves them: another call would see them half done."""
+    return locked(f"{req.run_dir}/host-device.lock", what="host-device")
+
+
 def path(state_dir: str, container_id: str, ifname: str) -> str:
     name = f"{container_id}-{ifname}"
     if len(name.encode()) > _NAME_MAX:
         name = hashlib.sha512(name.encode()).hexdigest()[:64]
-    return f"{state_dir}/host-device/{name}"
+    return f"{_directory(state_dir)}/{name}"
 
 
 def write(req: Request, record: Record) -> None:
     """Write the record; the device is on the host now, so any older record of it is stale."""
-    for name in files.names(f"{req.state_dir}/host-device"):
-        older = _read(f"{req.state_dir}/host-device/{name}")
-        if older and (older.pci, older.host_name) == (record.pci, record.host_name):
+    for older in list(_all(req)):
+        if (older.pci, older.host_name) == (record.pci, record.host_name):
             remove(req, older.attachment)
     fields: dict[str, Any] = {"version": _VERSION, **record._asdict()}
     target = path(req.state_dir, record.container_id, record.ifname)
@@ -63,7 +69,10 @@ def write(req: Request, record: Record) -> None:
 
 
 def read(req: Request, attachment: Attachment) -> Record | None:
-    """The record of the attachment; None when there is none, or none that can be understood."""
+    """The record of the container's interface; None when there is none that can be understood.
+
+    It may be another network's, which was faster to have an interface of that name.
+    """
     record = _read(path(req.state_dir, attachment.container_id, attachment.ifname))
     # "a" and "b-c" have the file name of "a-b" and "c"
     return record if record and record.attachment[1:] == attachment[1:] else None
@@ -71,11 +80,19 @@ def read(req: Request, attachment: Attachment) -> Record | None:
 
 def of_network(req: Request) -> Iterator[Record]:
     """All records that this network made."""
-    directory = f"{req.state_dir}/host-device"
-    for name in files.names(directory):
-        record = _read(f"{directory}/{name}")
-        if record and record.network == req.network:
-            yield record
+    return (each for each in _all(req) if each.network == req.network)
+
+
+def is_current(req: Request, record: Record) -> bool:
+    """Whether it still stands for its device: no later ADD has taken that."""
+    if read(req, record.attachment) != record:
+        return False
+    # a later one that took the device before it was restored found our mark on it
+    return not any(
+        each.alias == record.host_name and (each.pci, each.mac) == (record.pci, record.mac)
+        for each in _all(req)
+        if each.attachment != record.attachment
+    )
 
 
 def remove(req: Request, attachment: Attachment) -> None:
@@ -91,7 +108,19 @@ def remove_unreadable(req: Request) -> None:
 
 def sweep(req: Request) -> None:
     """Remove what killed ADDs were still writing."""
-    files.sweep(f"{req.state_dir}/host-device")
+    files.sweep(_directory(req.state_dir))
+
+
+def _directory(state_dir: str) -> str:
+    return f"{state_dir}/host-device"
+
+
+def _all(req: Request) -> Iterator[Record]:
+    directory = _directory(req.state_dir)
+    for name in files.names(directory):
+        record = _read(f"{directory}/{name}")
+        if record:
+            yield record
 
 
 def _read(target: str) -> Record | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cni import device_record
 from cni.core import log, names, signals
-from cni.host import link, netns
+from cni.core.errors import CniError, Code
+from cni.host import link, netns, pci
 from cni.host.rtnl import Rtnl
 
 if TYPE_CHECKING:
@@ -21,18 +22,54 @@ _RETURN_WAIT = 3.0  #: seconds; a namespace that died gives its devices back a l
 
 
 def take_back(req: Request, record: Record) -> None:
-    """Return the device to the host as it was; where it is gone, forget it."""
+    """Return the device to the host as it was; where it is gone, forget it.
+
+    Raises CniError 11, and keeps the record, while it is not known where the device is.
+    """
     with Rtnl() as nl:
-        sandbox = open_recorded(req, record)
-        if sandbox is not None:
-            with sandbox:
-                inside = find_inside(sandbox.nl, record)
-                if inside is not None:
-                    move_out(nl, sandbox.nl, inside, record.host_name)
-        outside = await_return(nl, record)
-        if outside is not None:
-            restore(nl, outside, record)
+        with device_record.exclusive(req):
+            bring_out(req, nl, record)
+            settled = settle(req, nl, record)
+        deadline = time.monotonic() + (0 if record.kind else _RETURN_WAIT)
+        while not settled and time.monotonic() < deadline:
+            signals.sleep(0.05)  # a namespace that died gives the device back a little later
+            with device_record.exclusive(req):
+                settled = settle(req, nl, record)
+    if not settled:
+        refuse_to_forget(record)
     device_record.remove(req, record.attachment)
+
+
+def bring_out(req: Request, nl: Rtnl, record: Record) -> None:
+    sandbox = open_recorded(req, record)
+    if sandbox is None:
+        return
+    with sandbox:
+        inside = find_inside(sandbox.nl, record)
+        if inside is not None:
+            move_out(nl, sandbox.nl, inside, record.host_name)
+
+
+def settle(req: Request, nl: Rtnl, record: Record) -> bool:
+    """Restore the device if it is on the host; whether there is nothing more to do for it."""
+    links = _host_links(nl)
+    if found := find_returned(links, record):
+        restore(nl, found, record)
+        return True
+    if any(_is_home(each, record) for each in links):
+        return True  # back already, and may have a new purpose
+    return not device_record.is_current(req, record)  # another pod has it
+
+
+def refuse_to_forget(record: Record) -> None:
+    """Raises CniError 11 for a device that exists, and so is still to come."""
+    if not record.kind and pci.is_away(record.pci):
+        raise CniError(
+            Code.TRY_AGAIN_LATER,
+            f'device "{record.host_name}" is not back from the container yet',
+            f"device {record.pci} has no interface on the host",
+        )
+    log.info("device is not on the host", device=record.host_name)
 
 
 def open_recorded(req: Request, record: Record) -> Sandbox | None:
@@ -99,19 +136,19 @@ def move_out(nl: Rtnl, sandbox_nl: Rtnl, inside: Link, host_name: str) -> None:
         os.close(own)
 
 
-def await_return(nl: Rtnl, record: Record) -> Link | None:
-    """The device on the host; one of a namespace that died comes a little later."""
-    deadline = time.monotonic() + (_RETURN_WAIT if record.pci and not record.kind else 0)
-    while True:
-        links = link.list_links(nl)
-        if found := find_returned(links, record):
-            return found
-        if any(each.name == record.host_name and _same_pci(each, record) for each in links):
-            return None  # back already, and may have a new purpose
-        if time.monotonic() >= deadline:
-            log.info("device is not on the host", device=record.host_name)
-            return None
-        signals.sleep(0.05)
+def _host_links(nl: Rtnl) -> list[Link]:
+    """The host's links, with the address that kernels before 5.14 show in sysfs alone."""
+    return [
+        each
+        if each.kind or each.parent_device
+        else each._replace(parent_device=pci.bus_address(each.name))
+        for each in link.list_links(nl)
+    ]
+
+
+def _is_home(each: Link, record: Record) -> bool:
+    same_device = (each.kind, each.parent_device) == (record.kind, record.pci)
+    return each.name == record.host_name and same_device
 
 
 def restore(nl: Rtnl, device: Link, record: Record) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cni import configure, device_record
-from cni.core import delegate, mac, versions
+from cni.core import delegate, log, mac, versions
 from cni.core.attempts import Attempts
 from cni.core.errors import invalid
 from cni.core.load import load
@@ -33,12 +33,7 @@ def add(req: Request) -> Result:
             interface = Interface(req.ifname, sandbox=req.netns, pci_id=conf.pci_bus_id)
             result = addresses(req, undo) if delegate.ipam_type(req) else Result()
         else:
-            device = find_device(nl, conf)
-            configure.refuse_taken_name(sandbox, req)
-            record = describe(req, device, sandbox, conf)
-            undo.push(take_back, req, record)
-            device_record.write(req, record)
-            moved = move_in(nl, sandbox, device, record)
+            moved = take(req, conf, nl, sandbox, undo)
             result = addresses(req, undo) if delegate.ipam_type(req) else Result()
             configure.prepare(sandbox, req.ifname, result)
             configure.apply(sandbox, moved, result)
@@ -55,7 +50,10 @@ def delete(req: Request) -> None:
     attempts = Attempts()
     attempts.run(delegate.ipam_delete, req)
     record = device_record.read(req, req.attachment)
-    if record is not None:
+    if record is not None and record.network != req.network:
+        # our ADD was refused because of it
+        log.warning("the interface is of another network", network=record.network)
+    elif record is not None:
         attempts.run(take_back, req, record)
     elif attempts.run(return_by_alias, req):
         attempts.run(device_record.remove_unreadable, req)
@@ -158,6 +156,21 @@ def _not_found(where: str, reason: str) -> CniError:
     return invalid(f"failed to find host device: {where}", reason)
 
 
+def take(req: Request, conf: HostDevice, nl: Rtnl, sandbox: Sandbox, undo: Undo) -> Link:
+    """Find the device, record what it is like, and move it in.
+
+    One call at a time: of two that found the same device the later would replace the record of
+    the earlier, which alone is right.
+    """
+    with device_record.exclusive(req):
+        device = find_device(nl, conf)
+        configure.refuse_taken_name(sandbox, req)
+        record = describe(req, device, sandbox, conf)
+        undo.push(take_back, req, record)
+        device_record.write(req, record)
+        return move_in(nl, sandbox, device, record)
+
+
 def addresses(req: Request, undo: Undo) -> Result:
     undo.push(delegate.ipam_delete, req)  # before the call: a half-made lease goes too
     result = configure.validate(delegate.ipam_add(req))
@@ -172,7 +185,7 @@ def describe(req: Request, device: Link, sandbox: Sandbox, conf: HostDevice) -> 
         mac=device.mac,
         mtu=device.mtu,
         up=device.is_up,
-        pci=device.parent_device or conf.pci_bus_id,
+        pci=device.parent_device or pci.bus_address(device.name) or conf.pci_bus_id,
         kind=device.kind,
         altnames=device.altnames,
         netns=req.netns,

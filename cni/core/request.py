@@ -7,12 +7,14 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from cni.core import names, versions
+from cni.core import log, names, versions
 from cni.core.errors import CniError, Code, invalid
 from cni.core.types import Json, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cni.core.types import Result
 
 MAX_INPUT = 1 << 20  #: bytes of standard input
 MAX_DEPTH = 100  #: of objects and lists in one another
@@ -153,7 +155,6 @@ def build(command: str, environ: Mapping[str, str], config: Json) -> Request:
         raise invalid("missing network name")
     if not names.is_identifier(name):
         raise invalid(f'"name": invalid characters found in network name "{name}"', name)
-    prev_result = config.get("prevResult")
     return Request(
         command=command,
         config=config,
@@ -165,9 +166,22 @@ def build(command: str, environ: Mapping[str, str], config: Json) -> Request:
         ifname=environ.get("CNI_IFNAME", ""),
         args=environ.get("CNI_ARGS", ""),
         path=tuple(filter(None, environ.get("CNI_PATH", "").split(os.pathsep))),
-        prev_result=None if prev_result is None else versions.parse(prev_result, "prevResult"),
+        prev_result=_prev_result(command, config.get("prevResult")),
         valid_attachments=_valid_attachments(config) if command == "GC" else None,
     )
+
+
+def _prev_result(command: str, value: object) -> Result | None:
+    """A DEL does without what it cannot read: it must not fail for ever over that."""
+    if value is None:
+        return None
+    try:
+        return versions.parse(value, "prevResult")
+    except CniError as error:
+        if command != "DEL":
+            raise
+        log.warning("prevResult ignored", reason=error)
+        return None
 
 
 def _valid_attachments(config: Json) -> frozenset[tuple[str, str]] | None:

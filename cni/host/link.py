@@ -174,10 +174,6 @@ def set_mtu(nl: Rtnl, link: Link, mtu: int) -> None:
     change(nl, link, ("IFLA_MTU", mtu), what=f"set MTU {mtu}")
 
 
-def set_master(nl: Rtnl, link: Link, master: Link) -> None:
-    change(nl, link, ("IFLA_MASTER", master.ifindex), what=f'set master "{master.name}"')
-
-
 def enslave(nl: Rtnl, link: Link, master: Link, *, alias: str) -> None:
     """Make the link a port of the master, and say by its alias whose it is."""
     change(

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import ipaddress
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import log, spawn
 from cni.host import nft
@@ -25,7 +25,7 @@ _TABLE_COMMENT = "Masquerading for plugins from github.com/containernetworking/p
 _CHAIN_COMMENT = (
     "Masquerade traffic from certain IPs to any (non-multicast) IP outside their subnet"
 )
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_COMMANDS = {"ip": "iptables", "ip6": "ip6tables"}
 
 
 class Owner(NamedTuple):
@@ -48,7 +48,7 @@ def ensure(owner: Owner, addresses: Iterable[str], backend: str) -> None:
     try:
         _ensure_nft(owner, addresses)
     except OSError as error:
-        if backend or error.errno not in nft.UNUSABLE or _find("iptables") is None:
+        if backend or error.errno not in nft.UNUSABLE or nft.find_tool("iptables") is None:
             raise
         log.info("iptables takes the place of nftables", reason=error)
         _ensure_iptables(owner, addresses)
@@ -61,9 +61,9 @@ def remove(owner: Owner, others: Collection[str] = ()) -> None:
     its other interfaces have, and whose rules stay.
     """
     _remove_nft(lambda comment: comment.startswith(_hashes(owner)))
-    for command, family in (("iptables", "ip"), ("ip6tables", "ip6")):
+    for family in _COMMANDS:
         if _iptables_has(family, _chain(owner)):
-            _remove_iptables(command, owner, others)
+            _remove_iptables(family, owner, others)
 
 
 def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
@@ -72,11 +72,11 @@ def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
     prefix = _hash(network)
     _remove_nft(lambda comment: comment.startswith(prefix) and comment[:33] not in kept)
     containers = {container for container, _ in valid}
-    for command, family in (("iptables", "ip"), ("ip6tables", "ip6")):
+    for family in _COMMANDS:
         if not _iptables_has(family):
             continue
-        for container in _iptables_containers(command, network) - containers:
-            _remove_iptables(command, Owner(network, container, ""), ())
+        for container in _iptables_containers(family, network) - containers:
+            _remove_iptables(family, Owner(network, container, ""), ())
 
 
 def is_set(owner: Owner, addresses: Collection[str], backend: str) -> bool:
@@ -124,7 +124,8 @@ def _hashes(owner: Owner) -> str:
 def _ensure_nft(owner: Owner, addresses: Iterable[str]) -> None:
     network, container, ifname = owner
     comment = nft.quoted(f"{_hashes(owner)}, net: {network}, if: {ifname}, id: {container}")
-    lines = [
+    interfaces = [ipaddress.ip_interface(each) for each in addresses]
+    made = [
         f'add table {_TABLE} {{ comment "{_TABLE_COMMENT}"; }}',
         f'add chain {_TABLE} masq_checks {{ comment "{_CHAIN_COMMENT}"; }}',
         f"add chain {_TABLE} postrouting {{ type nat hook postrouting priority 100; }}",
@@ -132,30 +133,32 @@ def _ensure_nft(owner: Owner, addresses: Iterable[str]) -> None:
         f"add rule {_TABLE} postrouting ip daddr == 224.0.0.0/4 return",
         f"add rule {_TABLE} postrouting ip6 daddr == ff00::/8 return",
         f"add rule {_TABLE} postrouting goto masq_checks",
-        *(_nft_delete(r) for r in _nft_rules() if r.get("comment", "").startswith(_hashes(owner))),
     ]
-    for each in addresses:
-        interface = ipaddress.ip_interface(each)
-        family = "ip" if interface.version == 4 else "ip6"
-        lines.append(
-            f"add rule {_TABLE} masq_checks {family} saddr == {interface.ip}"
-            f" {family} daddr != {interface.network} masquerade comment {comment}"
+    for each in interfaces:
+        family = "ip" if each.version == 4 else "ip6"
+        made.append(
+            f"add rule {_TABLE} masq_checks {family} saddr == {each.ip}"
+            f" {family} daddr != {each.network} masquerade comment {comment}"
         )
-    nft.apply("\n".join(lines), f"masquerade {' '.join(addresses)}")
+    what = f"masquerade {' '.join(map(str, interfaces))}"
+    older = _hashes(owner)
+    nft.apply_listed(lambda: [*_nft_gone(lambda text: text.startswith(older)), *made], what)
 
 
 def _remove_nft(matches: Callable[[str], bool]) -> None:
-    lines = [_nft_delete(rule) for rule in _nft_rules() if matches(rule.get("comment", ""))]
-    if lines:
-        nft.apply("\n".join(lines), "remove masquerading")
+    nft.apply_listed(lambda: _nft_gone(matches), "remove masquerading")
+
+
+def _nft_gone(matches: Callable[[str], bool]) -> list[str]:
+    return [
+        f"delete rule {_TABLE} masq_checks handle {rule['handle']}"
+        for rule in _nft_rules()
+        if matches(rule.get("comment", ""))
+    ]
 
 
 def _nft_rules() -> list[dict[str, str]]:
     return nft.rules(_TABLE, "masq_checks")
-
-
-def _nft_delete(rule: dict[str, str]) -> str:
-    return f"delete rule {_TABLE} masq_checks handle {rule['handle']}"
 
 
 # iptables
@@ -207,9 +210,9 @@ def _ensure_iptables(owner: Owner, addresses: Iterable[str]) -> None:
         _restore(command, [f":{_chain(owner)} - [0:0]", *ordered, *jumps])
 
 
-def _remove_iptables(command: str, owner: Owner, others: Collection[str]) -> None:
+def _remove_iptables(family: str, owner: Owner, others: Collection[str]) -> None:
     chain = _chain(owner)
-    present = _iptables_rules(command)
+    present = _removable_rules(family)
     jumps = [line for line in present if line.endswith(f" -j {chain}")]
     kept = {_jump(owner, each) for each in others}
     gone = [line for line in jumps if line not in kept]
@@ -217,37 +220,70 @@ def _remove_iptables(command: str, owner: Owner, others: Collection[str]) -> Non
     if len(gone) == len(jumps):
         lines += [f"-F {chain}", f"-X {chain}"]
     if f"-N {chain}" in present:
-        _restore(command, lines)
+        _restore(_COMMANDS[family], lines)
 
 
-def _iptables_containers(command: str, network: str) -> set[str]:
+def _removable_rules(family: str) -> list[str]:
+    """The rules that iptables knows: none in a table that it cannot read, as it made none there.
+
+    It was asked because of a legacy table, which is of another iptables then.
+    """
+    try:
+        return _iptables_rules(_COMMANDS[family])
+    except OSError as error:
+        if not (_has_legacy_table(family) and "incompatible" in (error.strerror or "")):
+            raise
+        log.warning("iptables cannot read the nat table", reason=error)
+        return []
+
+
+def _iptables_containers(family: str, network: str) -> set[str]:
     """The containers that have a chain for this network, read from the comments."""
     marker = f'--comment "name: \\"{network}\\" id: \\"'
     return {
         line.split(marker, 1)[1].split('\\"', 1)[0]
-        for line in _iptables_rules(command)
+        for line in _removable_rules(family)
         if line.startswith("-A POSTROUTING ") and marker in line
     }
 
 
 def _iptables_has_chain(owner: Owner) -> bool:
-    return any(_iptables_has(family, _chain(owner)) for family in ("ip", "ip6"))
+    return any(_iptables_has(family, _chain(owner)) for family in _COMMANDS)
 
 
-def _iptables_has(family: str, chain: str = "POSTROUTING") -> bool:
-    """Whether the nat table may hold our rules, without starting iptables for every DEL."""
+def _iptables_has(family: str, chain: str = "") -> bool:
+    """Whether the nat table may hold `chain`, or without one any chain of CNI's.
+
+    iptables itself, which is slow, is not started for it.
+    """
+    if nft.find_tool(_COMMANDS[family]) is None:
+        return False  # who made any of the rules has it
+    if _has_legacy_table(family):
+        return True
     try:
-        with open(f"/proc/net/{family}_tables_names") as names:
-            if "nat\n" in names.readlines():
-                return True
-    except OSError:
-        pass  # no legacy iptables in this kernel
-    try:
-        return bool(nft.known_rules(f"{family} nat", chain))
+        rules = nft.known_rules(f"{family} nat", chain or "POSTROUTING")
     except OSError as error:
         if error.errno in nft.UNUSABLE:  # iptables itself may be able to
-            return _find("iptables") is not None
+            return True
         raise
+    return bool(rules) if chain else any(map(_jumps_to_cni, rules))
+
+
+def _has_legacy_table(family: str) -> bool:
+    """Whether some legacy iptables, be it in a container, has made a nat table."""
+    try:
+        with open(f"/proc/net/{family}_tables_names") as names:
+            return "nat\n" in names.readlines()
+    except OSError:
+        return False  # no legacy iptables in this kernel
+
+
+def _jumps_to_cni(rule: dict[str, Any]) -> bool:
+    return any(
+        str(each["jump"].get("target", "")).startswith("CNI-")
+        for each in rule.get("expr", ())
+        if isinstance(each.get("jump"), dict)
+    )
 
 
 def _iptables_rules(command: str) -> list[str]:
@@ -260,12 +296,8 @@ def _restore(command: str, lines: list[str]) -> None:
     _iptables([f"{command}-restore", "--noflush", "--wait", "60"], text.encode())
 
 
-def _find(command: str) -> str | None:
-    return spawn.find(command, (os.environ.get("PATH") or _PATH).split(os.pathsep))
-
-
 def _iptables(argv: list[str], stdin: bytes) -> str:
-    executable = _find(argv[0])
+    executable = nft.find_tool(argv[0])
     if executable is None:
         error = OSError(errno.ENOENT, "executable not found")
         error.add_note(f"run {argv[0]}")

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from cni.core import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LIBRARY = "libnftables.so.1"
 _OUTPUT_JSON, _OUTPUT_HANDLE = 1 << 4, 1 << 3
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIMEOUT = 55.0  #: seconds
+_ATTEMPTS = 3  #: of a transaction that names what may be gone by then
 
 #: nftables is not installed; the kernel has none, or not for this family (inet NAT: since 5.2)
 UNUSABLE = (errno.ENOSYS, errno.EOPNOTSUPP)
@@ -36,6 +37,23 @@ COMMENT_MAX = 128  #: bytes of a comment that nft accepts
 def apply(text: str, what: str) -> None:
     """Run the commands as one transaction; raises OSError with nft's own words."""
     _run(text, json_output=False, what=what)
+
+
+def apply_listed(lines: Callable[[], list[str]], what: str) -> None:
+    """Apply what `lines` makes of the rules as listed, where nothing is nothing to do.
+
+    Another call may remove one of them meanwhile, and its handle stops all the rest: again then.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        listed = lines()
+        if not listed:
+            return
+        try:
+            apply("\n".join(listed), what)
+            return
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
 
 
 def rules(table: str, chain: str = "") -> list[dict[str, Any]]:
@@ -63,6 +81,11 @@ def known_rules(table: str, chain: str = "") -> list[dict[str, Any]]:
 def probe() -> None:
     """Raises OSError when nftables cannot be used on this host."""
     _run("list tables", json_output=True, what="list nftables tables")
+
+
+def find_tool(name: str) -> str | None:
+    """The executable on PATH, or where there is no PATH in the usual directories."""
+    return spawn.find(name, (os.environ.get("PATH") or _PATH).split(os.pathsep))
 
 
 def quoted(text: str) -> str:
@@ -126,7 +149,7 @@ def _call(library: ctypes.CDLL, text: str, *, json_output: bool) -> tuple[int, s
 
 
 def _execute(text: str, *, json_output: bool, what: str) -> tuple[int, str, str]:
-    executable = spawn.find("nft", (os.environ.get("PATH") or _PATH).split(os.pathsep))
+    executable = find_tool("nft")
     if executable is None:
         error = OSError(errno.ENOSYS, "neither libnftables.so.1 nor the nft command was found")
         error.add_note(what)

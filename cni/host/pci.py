@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 
 PCI, AUXILIARY = "/sys/bus/pci/devices", "/sys/bus/auxiliary/devices"
+VIRTIO = "/sys/bus/virtio/devices"
+NET = "/sys/class/net"
 _DEVICES = "/sys/devices/"
 
 #: drivers that give a device to a program instead of to the kernel's network stack
@@ -33,6 +35,21 @@ def driver(bus: str, device: str) -> str:
         return ""
 
 
+def bus_address(interface: str) -> str:
+    """The name of the interface's device on its bus; empty when it has none, as a virtual one."""
+    device = os.path.basename(os.path.realpath(f"{NET}/{interface}/device"))
+    return device if any(exists(bus, device) for bus in _buses()) else ""
+
+
+def is_away(device: str) -> bool:
+    """Whether the kernel drives the device and none of its interfaces is here: where are they?"""
+    if not is_device_id(device):
+        return False
+    drivers = {driver(bus, device) for bus in _buses()} - {""}
+    here = any(interfaces(bus, device) for bus in _buses())
+    return bool(drivers) and USERSPACE_DRIVERS.isdisjoint(drivers) and not here
+
+
 def interfaces(bus: str, device: str) -> list[str]:
     """The device's network interfaces here; of a virtio device those of its child."""
     root = f"{bus}/{device}"
@@ -51,6 +68,10 @@ def interface_at(path: str) -> str:
     if not path.startswith(_DEVICES) or not os.path.realpath(path).startswith(_DEVICES):
         raise ValueError(f'kernel device path "{path}" must be absolute and begin with {_DEVICES}')
     return next(iter(_names(f"{path}/net")), "")
+
+
+def _buses() -> tuple[str, ...]:
+    return PCI, AUXILIARY, VIRTIO
 
 
 def _names(directory: str) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cni.host.rtnl import Message, Rtnl
 
 MAIN_TABLE = 254
-_PROTO_BOOT = 3
+_PROTO_BOOT, _PROTO_RA = 3, 9
 _TYPE_UNICAST = 1
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
 _RTM_F_CLONED = 0x200
@@ -63,14 +63,6 @@ def add(nl: Rtnl, route: Route) -> None:
     nl.request(_message(route), RTM_NEWROUTE, NLM_F_CREATE, what=f"add route {route}")
 
 
-def ensure(nl: Rtnl, route: Route) -> None:
-    """Add the route unless there is the same one."""
-    try:
-        add(nl, route)
-    except FileExistsError:
-        pass
-
-
 def replace(nl: Rtnl, route: Route) -> None:
     """Add the route in the place of one with the same destination and metric."""
     nl.request(
@@ -99,7 +91,10 @@ def list_routes(nl: Rtnl, *, oif: int = 0, table: int = MAIN_TABLE) -> list[Rout
         if table:
             message["attrs"] = [("RTA_TABLE", table)]
         for each in _dump(nl, message):
-            if each["flags"] & _RTM_F_CLONED or each["type"] != _TYPE_UNICAST:
+            # a kernel without IPv6 answers with what it has
+            if each["family"] != family or each["flags"] & _RTM_F_CLONED:
+                continue
+            if each["type"] != _TYPE_UNICAST:
                 continue
             found += [
                 route
@@ -107,6 +102,14 @@ def list_routes(nl: Rtnl, *, oif: int = 0, table: int = MAIN_TABLE) -> list[Rout
                 if table in (0, route.table) and oif in (0, route.oif)
             ]
     return found
+
+
+def advertised_links(nl: Rtnl) -> set[int]:
+    """The links out of which an IPv6 route leads that a router advertised."""
+    message = route_message()
+    message["family"] = socket.AF_INET6
+    found = (each for each in _dump(nl, message) if each["proto"] == _PROTO_RA)
+    return {hop.oif for each in found for hop in _parse(each, socket.AF_INET6)}
 
 
 def _dump(nl: Rtnl, message: Message) -> list[Message]:

@@ -34,38 +34,39 @@ def ensure(port: str, mac: str, ref: str) -> None:
     """Let only frames from `mac` in through the bridge port; applied twice it is the same."""
     chain, mac_chain = f"cni-br-iface-{ref}", f"cni-br-iface-{ref}-mac"
     comment = nft.quoted(_PREFIX + ref)
-    nft.apply(
-        "\n".join(
-            [
-                f"add table {_TABLE}",
-                (
-                    f"add chain {_TABLE} PREROUTING"
-                    " { type filter hook prerouting priority -300; policy accept; }"
-                ),
-                f"add chain {_TABLE} {chain}",
-                f"add chain {_TABLE} {mac_chain}",
-                *_jumps_gone(ref),
-                f"flush chain {_TABLE} {chain}",
-                f"flush chain {_TABLE} {mac_chain}",
-                f'add rule {_TABLE} PREROUTING iifname "{port}" jump {chain} comment {comment}',
-                f"add rule {_TABLE} {chain} jump {mac_chain} comment {comment}",
-                f"add rule {_TABLE} {mac_chain} ether saddr {mac} return comment {comment}",
-                f"add rule {_TABLE} {mac_chain} drop comment {comment}",
-            ]
+    head = [
+        f"add table {_TABLE}",
+        (
+            f"add chain {_TABLE} PREROUTING"
+            " { type filter hook prerouting priority -300; policy accept; }"
         ),
-        f'lock bridge port "{port}" to source MAC {mac}',
-    )
+        f"add chain {_TABLE} {chain}",
+        f"add chain {_TABLE} {mac_chain}",
+    ]
+    tail = [
+        f"flush chain {_TABLE} {chain}",
+        f"flush chain {_TABLE} {mac_chain}",
+        f'add rule {_TABLE} PREROUTING iifname "{port}" jump {chain} comment {comment}',
+        f"add rule {_TABLE} {chain} jump {mac_chain} comment {comment}",
+        f"add rule {_TABLE} {mac_chain} ether saddr {mac} return comment {comment}",
+        f"add rule {_TABLE} {mac_chain} drop comment {comment}",
+    ]
+    what = f'lock bridge port "{port}" to source MAC {mac}'
+    nft.apply_listed(lambda: [*head, *_jumps_gone(ref), *tail], what)
 
 
 def remove(ref: str) -> None:
     """Remove the lock; gone is fine. All of it at once: GC finds the chains by the jump."""
+    nft.apply_listed(lambda: _all_gone(ref), f"remove the source MAC lock {ref}")
+
+
+def _all_gone(ref: str) -> list[str]:
     jumps = _jumps_gone(ref)
     chains = (f"cni-br-iface-{ref}", f"cni-br-iface-{ref}-mac")
     if not jumps and not any(nft.rules(_TABLE, chain) for chain in chains):
-        return
+        return []
     verbs = ("add", "flush", "delete")  # add: one that is gone already would stop the rest
-    lines = [f"{verb} chain {_TABLE} {chain}" for verb in verbs for chain in chains]
-    nft.apply("\n".join([*jumps, *lines]), f"remove the source MAC lock {ref}")
+    return jumps + [f"{verb} chain {_TABLE} {chain}" for verb in verbs for chain in chains]
 
 
 def is_set(ref: str) -> bool:
