@@ -32,6 +32,7 @@ test: lint
 	@packaging/bootstrap test
 	@$(PYTHON) packaging/build.py
 	@tests/clients/install
+	@tests/uml/kit
 	tests/isolate $(PYTHON) -m pytest
 
 demo: build
