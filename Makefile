@@ -55,7 +55,7 @@ lock:
 	build/lock/bin/python -m pip install --quiet $(UV)
 	build/lock/bin/uv pip compile pyproject.toml --group build --group test --group lint \
 		--python-version 3.11 --python-platform linux --only-binary :all: --upgrade \
-		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--generate-hashes --custom-compile-command "make lock" \
 		--quiet --output-file requirements.lock
 
 clean:

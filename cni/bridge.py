@@ -56,8 +56,8 @@ def add(req: Request) -> Result:
             masquerade.ensure(owner(req), subnets(result), conf.ip_masq_backend)
         if not conf.disable_container_interface:
             bridge_gateway.wait_forwarding(nl, host)
-        for name in (bridge.name, *(each.name for each in extra)):
-            bridge_gateway.forget_neighbours(nl, link.get(nl, name), result.ips)
+        for target in (bridge, *(link.get(nl, each.name) for each in extra)):
+            bridge_gateway.forget_neighbours(nl, target, result.ips)
         bridge = link.get(nl, bridge.name)  # its MAC may have followed the new port
         interfaces = (
             Interface(bridge.name, bridge.mac),
