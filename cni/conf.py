@@ -76,3 +76,31 @@ class HostDevice(Model):
     kernelpath: str = ""
     pci_bus_id: str = Field(default="", alias="pciBusID")
     runtime_config: DeviceRuntime = Field(default=DeviceRuntime(), alias="runtimeConfig")
+
+
+class VfRuntime(Model):
+    mac: str = ""
+    device_id: str = Field(default="", alias="deviceID")
+
+
+TxRate = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+
+
+class Sriov(Model):
+    """Keys of `sriov`; rates in Mbit/s, 0 being unlimited; an absent setting is left as it is."""
+
+    device_id: str = Field(default="", alias="deviceID")
+    vlan: Annotated[int, Field(ge=0, le=4094)] | None = None
+    vlan_qos: Annotated[int, Field(ge=0, le=7)] | None = Field(default=None, alias="vlanQoS")
+    vlan_proto: str | None = Field(default=None, alias="vlanProto")
+    mac: str = ""
+    spoofchk: str = ""
+    trust: str = ""
+    link_state: Literal["", "auto", "enable", "disable"] = ""
+    min_tx_rate: TxRate | None = None
+    max_tx_rate: TxRate | None = None
+    mtu: Mtu = 0
+    log_level: str = Field(default="", alias="logLevel")
+    log_file: str = Field(default="", alias="logFile")
+    args: CniArgs = CniArgs()
+    runtime_config: VfRuntime = Field(default=VfRuntime(), alias="runtimeConfig")

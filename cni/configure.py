@@ -6,12 +6,15 @@ import ipaddress
 import os
 from typing import TYPE_CHECKING
 
+from cni.core import delegate
 from cni.core.errors import CniError, Code, describe, invalid
+from cni.core.types import Result
 from cni.host import address, link, route, sysctl
 from cni.host.netns import Sandbox
 
 if TYPE_CHECKING:
-    from cni.core.types import Interface, IPConfig, Request, Result
+    from cni.core.types import Interface, IPConfig, Request
+    from cni.core.undo import Undo
     from cni.host.link import Link
 
 #: what the kernel's fields of a route hold
@@ -43,6 +46,15 @@ def refuse_taken_name(sandbox: Sandbox, req: Request) -> None:
             Code.INVALID_ENVIRONMENT,
             f'CNI_IFNAME "{req.ifname}" already exists in {req.netns}',
         )
+
+
+def addresses(req: Request, undo: Undo) -> Result:
+    """The IPAM plugin's addresses, all for the first interface; none without an `ipam` section."""
+    if not delegate.ipam_type(req):
+        return Result()
+    undo.push(delegate.ipam_delete, req)  # before the call: a half-made lease goes too
+    result = validate(delegate.ipam_add(req))
+    return result._replace(ips=tuple(ip._replace(interface=0) for ip in result.ips))
 
 
 def validate(result: Result, where: str = "IPAM result") -> Result:

@@ -6,7 +6,6 @@ device's alias; we write that too, so that either can delete what the other adde
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from cni.core.types import Request
 
 _VERSION = 1
-_NAME_MAX = 200  #: bytes of a file name that every file system takes, with room for a suffix
 
 
 class Record(NamedTuple):
@@ -52,10 +50,7 @@ def exclusive(req: Request) -> AbstractContextManager[None]:
 
 
 def path(state_dir: str, container_id: str, ifname: str) -> str:
-    name = f"{container_id}-{ifname}"
-    if len(name.encode()) > _NAME_MAX:
-        name = hashlib.sha512(name.encode()).hexdigest()[:64]
-    return f"{_directory(state_dir)}/{name}"
+    return f"{_directory(state_dir)}/{files.name_for(f'{container_id}-{ifname}')}"
 
 
 def write(req: Request, record: Record) -> None:

@@ -31,10 +31,10 @@ def add(req: Request) -> Result:
     with configure.open_sandbox(req) as sandbox, Rtnl() as nl, Undo() as undo:
         if userspace_driver(conf):
             interface = Interface(req.ifname, sandbox=req.netns, pci_id=conf.pci_bus_id)
-            result = addresses(req, undo) if delegate.ipam_type(req) else Result()
+            result = configure.addresses(req, undo)
         else:
             moved = take(req, conf, nl, sandbox, undo)
-            result = addresses(req, undo) if delegate.ipam_type(req) else Result()
+            result = configure.addresses(req, undo)
             configure.prepare(sandbox, req.ifname, result)
             configure.apply(sandbox, moved, result)
             interface = Interface(
@@ -169,12 +169,6 @@ def take(req: Request, conf: HostDevice, nl: Rtnl, sandbox: Sandbox, undo: Undo)
         undo.push(take_back, req, record)
         device_record.write(req, record)
         return move_in(nl, sandbox, device, record)
-
-
-def addresses(req: Request, undo: Undo) -> Result:
-    undo.push(delegate.ipam_delete, req)  # before the call: a half-made lease goes too
-    result = configure.validate(delegate.ipam_add(req))
-    return result._replace(ips=tuple(ip._replace(interface=0) for ip in result.ips))
 
 
 def describe(req: Request, device: Link, sandbox: Sandbox, conf: HostDevice) -> Record:

@@ -63,4 +63,7 @@ with nullcontext() if "pyroute2" in sys.modules else _stand_ins():
     from pyroute2.netlink.rtnl.ndmsg import ndmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+# struct ifla_vf_vlan_info ends in two bytes of padding, without which kernels since 6.9 refuse it
+ifinfmsg.vflist.vfinfo.vf_vlist.ivvi.fields += (("pad", "H"),)
+
 __all__ = ["ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg"]

@@ -6,6 +6,17 @@ import errno
 import fcntl
 import os
 
+_NAME_MAX = 200  #: bytes of a file name that every file system takes, with room for a suffix
+
+
+def name_for(key: str) -> str:
+    """The key as the name of a file; a digest of one that would be too long."""
+    if len(key.encode()) <= _NAME_MAX:
+        return key
+    import hashlib  # for rare keys
+
+    return hashlib.sha512(key.encode()).hexdigest()[:64]
+
 
 def ensure_dir(path: str) -> None:
     """Make the directory and its parents, each with mode 0700 whatever the umask."""

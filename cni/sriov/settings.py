@@ -1,0 +1,94 @@
+"""The PF's side of an attachment: the settings that a pod cannot change itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cni.core.attempts import Attempts
+from cni.core.errors import invalid
+from cni.host import link, pci, sriov, vf
+from cni.host.vf import Rate, Settings, Vlan
+from cni.sriov import allocation
+
+if TYPE_CHECKING:
+    from cni.host.link import Link
+    from cni.host.rtnl import Rtnl
+
+
+class Port(NamedTuple):
+    """A VF as its PF knows it."""
+
+    device: str  #: PCI address of the VF
+    pf: str  #: PCI address of the PF
+    uplink: Link  #: the PF's interface
+    vf_index: int
+
+
+def find_port(nl: Rtnl, device: str) -> Port:
+    """Raises CniError 7 for a device that is no VF of a PF with an interface."""
+    where = f'"deviceID": "{device}"'
+    if not pci.exists(pci.PCI, device):
+        raise invalid(f"{where}: no such PCI device")
+    pf = sriov.physical_function(device)
+    if not pf:
+        raise invalid(
+            f"{where} is no virtual function of a card of this machine",
+            "a PF, and a VF inside a virtual machine, are for host-device",
+        )
+    index, name = sriov.index_of(pf, device), sriov.uplink(pf)
+    if index is None or not name:
+        raise invalid(f"{where}: its PF {pf} has no interface on the host")
+    return Port(device, pf, link.get(nl, name), index)
+
+
+def read(nl: Rtnl, port: Port) -> Settings:
+    return vf.read(nl, port.uplink, port.vf_index)
+
+
+def change(nl: Rtnl, state_dir: str, port: Port, wanted: Settings) -> None:
+    """Set what differs. Many a driver refuses even an equal value (sriov-cni#285, #291).
+
+    Raises OSError, its notes naming key and value.
+    """
+    for name, value in differing(wanted, read(nl, port)).items():
+        _put(nl, state_dir, port, name, value)
+
+
+def restore(nl: Rtnl, state_dir: str, port: Port, before: Settings) -> None:
+    """The same, with everything attempted."""
+    attempts = Attempts()
+    for name, value in differing(before, read(nl, port)).items():
+        attempts.run(_put, nl, state_dir, port, name, value)
+    attempts.finish()
+
+
+def differing(wanted: Settings, present: Settings) -> dict[str, Any]:
+    """The wishes that are not fulfilled, in the order in which to set them."""
+    held = present._asdict()
+    return {name: value for name, value in wanted.known().items() if value != held[name]}
+
+
+def _put(nl: Rtnl, state_dir: str, port: Port, name: str, value: Any) -> None:
+    with allocation.exclusive_pf(state_dir, port.pf):
+        try:
+            vf.put(nl, port.uplink, port.vf_index, name, value)
+        except OSError as error:
+            state = "up" if port.uplink.is_up else "down"
+            driver = pci.driver(pci.PCI, port.pf)
+            error.add_note(f"{spell(name, value)} on PF {port.uplink.name} ({driver}, {state})")
+            raise
+
+
+def spell(name: str, value: Any) -> str:
+    """A setting in the configuration's own words."""
+    if isinstance(value, Vlan):
+        pairs = {"vlan": value.id, "vlanQoS": value.qos, "vlanProto": value.proto}
+    elif isinstance(value, Rate):
+        pairs = {"min_tx_rate": value.min, "max_tx_rate": value.max}
+    else:
+        pairs = {name: {True: "on", False: "off"}.get(value, value)}
+    return ", ".join(f'"{key}": {_quoted(value)}' for key, value in pairs.items())
+
+
+def _quoted(value: Any) -> str:
+    return str(value) if isinstance(value, int) else f'"{value}"'
