@@ -4,11 +4,12 @@ PYTHON = .venv/bin/python
 BINDIR = /opt/cni/bin
 UV = uv==0.13.8
 
-.PHONY: help build test demo lint bench install uninstall lock clean
+.PHONY: help build test test-vm demo lint bench install uninstall lock clean
 
 help:
 	@echo "make build      the plugins, in build/bin"
 	@echo "make test       lint, build, and all tests, in namespaces of their own"
+	@echo "make test-vm    only those that need SR-IOV cards, in a virtual machine; ARGS for its pytest"
 	@echo "make demo       a pod with several networks, step by step"
 	@echo "make bench      what a call costs"
 	@echo "make install    build/bin on this node, in BINDIR=$(BINDIR)"
@@ -33,7 +34,14 @@ test: lint
 	@$(PYTHON) packaging/build.py
 	@tests/clients/install
 	@tests/uml/kit
+	@tests/vm/fetch
 	tests/isolate $(PYTHON) -m pytest
+
+test-vm: export PLAIT_VM_ARGS = $(ARGS)
+test-vm: build
+	@packaging/bootstrap test
+	@tests/vm/fetch
+	@$(PYTHON) -m pytest -q tests/vm/test_vm.py
 
 demo: build
 	@packaging/bootstrap test

@@ -1,4 +1,4 @@
-"""One executable, many names: the name it was started by picks the plugin."""
+"""One executable, many names: the name it was started by picks the plugin; `plait` is the tool."""
 
 from __future__ import annotations
 
@@ -8,14 +8,31 @@ import sys
 
 
 def main() -> None:
-    gc.disable()  # the process is gone before a collection would pay
     # `python -m cni TYPE` in a checkout; a frozen executable is started by its type name
     name = os.path.basename(sys.argv[0])
-    if name in ("__main__.py", "plait") and len(sys.argv) > 1:
-        name = sys.argv[1]
+    if name in ("__main__.py", "plait"):
+        name = sys.argv[1] if len(sys.argv) > 1 else ""
+        if "CNI_COMMAND" not in os.environ and not _is_plugin(name):
+            _end(_tool())
+    gc.disable()  # the process is gone before a collection would pay
     from cni.core import skel
 
-    status = skel.main(name, os.environ, sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
+    _end(skel.main(name, os.environ, sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer))
+
+
+def _is_plugin(name: str) -> bool:
+    from cni.core import registry
+
+    return name in registry.PLUGINS
+
+
+def _tool() -> int:
+    from cni.ctl import app  # 150 ms of modules that no plugin needs
+
+    return app.main(sys.argv[1:])
+
+
+def _end(status: int) -> None:
     sys.stdout = None  # already flushed; a reader that is gone must not print a traceback at exit
     os._exit(status)
 

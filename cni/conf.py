@@ -83,7 +83,7 @@ class VfRuntime(Model):
     device_id: str = Field(default="", alias="deviceID")
 
 
-TxRate = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+TxRate = Annotated[int, Field(ge=0, le=0x7FFFFFFF)]  #: the kernel hands on an int
 
 
 class Sriov(Model):

@@ -116,7 +116,8 @@ def apply(sandbox: Sandbox, interface: Link, result: Result) -> None:
     """
     for ip in result.ips:
         address.add(sandbox.nl, interface, ip.address)
-    link.set_up(sandbox.nl, interface)
+    if not interface.is_up:
+        link.set_up(sandbox.nl, interface)
     if any(":" in ip.gateway for ip in result.ips):
         address.wait_dad(sandbox.nl, interface)
     for each in kernel_routes(interface, result):

@@ -37,7 +37,7 @@ class Record(NamedTuple):
     kind: str = ""
     altnames: tuple[str, ...] = ()
     netns: str = ""
-    netns_inode: int = 0
+    netns_id: int = 0
 
     @property
     def attachment(self) -> Attachment:

@@ -30,14 +30,19 @@ def take_back(req: Request, record: Record) -> None:
         with device_record.exclusive(req):
             bring_out(req, nl, record)
             settled = settle(req, nl, record)
-        deadline = time.monotonic() + (0 if record.kind else _RETURN_WAIT)
-        while not settled and time.monotonic() < deadline:
+        deadline = time.monotonic() + _RETURN_WAIT
+        while not settled and _may_come(record) and time.monotonic() < deadline:
             signals.sleep(0.05)  # a namespace that died gives the device back a little later
             with device_record.exclusive(req):
                 settled = settle(req, nl, record)
     if not settled:
         refuse_to_forget(record)
     device_record.remove(req, record.attachment)
+
+
+def _may_come(record: Record) -> bool:
+    """A virtual device dies with its namespace; one on a bus comes, if the kernel drives it."""
+    return not record.kind and (not record.pci or pci.is_away(record.pci))
 
 
 def bring_out(req: Request, nl: Rtnl, record: Record) -> None:
@@ -77,7 +82,7 @@ def open_recorded(req: Request, record: Record) -> Sandbox | None:
     if req.netns and (req.container_id, req.ifname) == (record.container_id, record.ifname):
         return netns.open_if_present(req.netns)
     sandbox = netns.open_if_present(record.netns)
-    if sandbox is not None and os.fstat(sandbox.fd).st_ino != record.netns_inode:
+    if sandbox is not None and sandbox.id != record.netns_id:
         sandbox.__exit__()
         return None
     return sandbox

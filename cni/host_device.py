@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from cni import configure, device_record
@@ -183,7 +182,7 @@ def describe(req: Request, device: Link, sandbox: Sandbox, conf: HostDevice) -> 
         kind=device.kind,
         altnames=device.altnames,
         netns=req.netns,
-        netns_inode=os.fstat(sandbox.fd).st_ino,
+        netns_id=sandbox.id,
     )
 
 

@@ -3,6 +3,7 @@
 Takes the place of PyInstaller's own bootstrap, which costs 4 ms at every start for what these
 executables do not have (compressed archives, ctypes hooks, eggs). Modules come from one file of
 unpacked code, `modules`, made by modules.py: an index that is read once, then one read per module.
+What only the operator's tool needs is in a second such file, which no plugin opens.
 Extension modules stay files and are found in the usual way. Imports only what is built in.
 """
 
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Modules:
-    """Finder and loader of the modules in the file `modules`."""
+    """Finder and loader of the modules in a file."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, name: str) -> None:
         self._folder = folder
         # held open: a running plugin still finds its modules after an upgrade removed the file
-        self._fd = posix.open(f"{folder}/modules", posix.O_RDONLY | posix.O_CLOEXEC)
+        self._fd = posix.open(f"{folder}/{name}", posix.O_RDONLY | posix.O_CLOEXEC)
         length = int.from_bytes(posix.pread(self._fd, 8, 0), "little")
         #: name -> where its code starts, how long it is, whether it is a package
         self._index: dict[str, tuple[int, int, bool]] = marshal.loads(
@@ -62,6 +63,24 @@ class Modules:
         return code
 
 
+class Tool:
+    """The last finder, asked for what no other has: the tool's package brings in its modules.
+
+    They come before the plugins': some packages are whole there that are not whole here.
+    """
+
+    @staticmethod
+    def find_spec(
+        name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        if name != "cni.ctl":
+            return None
+        sys.meta_path.remove(Tool)
+        modules = Modules(sys._MEIPASS, "modules-of-tool")  # type: ignore[attr-defined]
+        sys.meta_path.insert(0, modules)
+        return modules.find_spec(name)
+
+
 def reopen(stream: str, fd: int, mode: str, flags: int) -> None:
     """Put /dev/null where the caller closed a standard stream: else the next file or socket that is
     opened gets its number, and what is meant for the caller.
@@ -82,4 +101,5 @@ for standard in (
         reopen(*standard)
 
 sys.frozen = True  # type: ignore[attr-defined]  # what PyInstaller's programs are told by
-sys.meta_path.insert(0, Modules(sys._MEIPASS))  # type: ignore[attr-defined]
+sys.meta_path.insert(0, Modules(sys._MEIPASS, "modules"))  # type: ignore[attr-defined]
+sys.meta_path.append(Tool)

@@ -29,6 +29,12 @@ BUILD = ROOT / "build"
 BIN = BUILD / "bin"
 PACKAGING = ROOT / "packaging"
 
+#: Python packages of which the executables hold a part
+BUNDLED = (
+    *("annotated-doc", "annotated-types", "pydantic", "pydantic_core", "pyroute2"),
+    *("rich", "shellingham", "typer", "typing-inspection", "typing_extensions"),
+)
+
 #: Two builds of the same files are the same bytes: sets iterate alike, no clock is asked, and the
 #: locale and the caller's Python settings play no part.
 ENVIRONMENT = {
@@ -85,7 +91,7 @@ def add_licences(folder: Path) -> None:
     target = folder / "licences"
     target.mkdir()
     shutil.copy(ROOT / "LICENSE", target / "plait.txt")
-    for name in ("pyroute2", "pydantic_core"):
+    for name in BUNDLED:
         texts = [Path(str(each.locate())) for each in distribution(name).files or ()
                  if "licen" in each.name.lower()]  # fmt: skip
         (target / f"{name}.txt").write_text("\n".join(text.read_text() for text in sorted(texts)))

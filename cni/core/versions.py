@@ -54,7 +54,7 @@ def render(result: Result, version: str) -> Json:
     modern = version in ("1.0.0", "1.1.0")
     out: Json = {"cniVersion": version}
     if result.interfaces:
-        out["interfaces"] = [_render_interface(each, modern) for each in result.interfaces]
+        out["interfaces"] = [_render_interface(each, version) for each in result.interfaces]
     if result.ips:
         out["ips"] = [_render_ip(each, modern) for each in result.ips]
     if result.routes:
@@ -65,17 +65,18 @@ def render(result: Result, version: str) -> Json:
     return out
 
 
-def _render_interface(interface: Interface, modern: bool) -> Json:
+def _render_interface(interface: Interface, version: str) -> Json:
+    """The original's mtu is in 1.0.0 too, before the specification had it."""
     out: Json = {"name": interface.name}
     if interface.mac:
         out["mac"] = interface.mac
-    if modern and interface.mtu:
+    if version in ("1.0.0", "1.1.0") and interface.mtu:
         out["mtu"] = interface.mtu
     if interface.sandbox:
         out["sandbox"] = interface.sandbox
-    if modern and interface.socket_path:
+    if version == "1.1.0" and interface.socket_path:
         out["socketPath"] = interface.socket_path
-    if modern and interface.pci_id:
+    if version == "1.1.0" and interface.pci_id:
         out["pciID"] = interface.pci_id
     return out
 

@@ -1,9 +1,10 @@
-"""Announce an interface's addresses: who knew another MAC address for one forgets it.
+"""Announce an interface's IPv4 addresses: who knew another MAC address for one forgets it.
 
-IPv4: an ARP announcement (RFC 5227 section 2.3), a broadcast request with the address as sender
-and as target. IPv6: an unsolicited neighbour advertisement to all nodes (RFC 4861 section 7.2.6),
-with the override flag, the target's link-layer address, and the hop limit without which receivers
-drop it (section 7.1.2). Only neighbours that know the address take note.
+An ARP announcement (RFC 5227 section 2.3): a broadcast request with the address as sender and as
+target. Only neighbours that know the address take note. IPv6 needs none of this: with ndisc_notify
+(cni.configure.prepare) the kernel itself advertises an address once it is known to be nobody
+else's. Earlier it must not be (RFC 4862 section 5.4): a switch or a card that reflects the
+advertisement would make the kernel give the address up.
 """
 
 from __future__ import annotations
@@ -31,28 +32,23 @@ _READY = links.IFF_UP | _IFF_RUNNING
 _SIOCGIFHWADDR, _ARPHRD_ETHER = 0x8927, 1
 _ETH_P_IP, _ETH_P_ARP = 0x0800, 0x0806
 _BROADCAST = b"\xff" * 6
-_ALL_NODES = "ff02::1"
-_NEIGHBOUR_ADVERTISEMENT, _OVERRIDE, _TARGET_ADDRESS_OPTION = 136, 0x20000000, 2
-
-_ARP = (socket.AF_PACKET, socket.SOCK_DGRAM, 0)  # protocol 0: receives nothing
-_ICMP6 = (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
 
 
 def announce(sandbox: Sandbox, ifname: str, ips: Iterable[str]) -> None:
-    """Announce addresses (in CIDR notation) of an interface that is up within 200 ms.
+    """Announce those of the addresses (in CIDR notation) that are IPv4, if the interface can send
+    within 200 ms.
 
     A courtesy: what cannot be sent is logged. Only a signal ends it early, as Interrupted.
-    IPv6 addresses should be through duplicate address detection (`address.wait_dad`).
     """
-    addresses = [ip.partition("/")[0] for ip in ips]
+    addresses = [ip.partition("/")[0] for ip in ips if ":" not in ip]
+    if not addresses:
+        return
     try:
-        link = _ready(sandbox.nl, ifname) if addresses else None
+        link = _ready(sandbox.nl, ifname)
+        if link is not None:
+            _announce(sandbox, link, addresses)
     except OSError as error:
         log.warning("addresses not announced", interface=ifname, reason=error)
-        return
-    if link is not None:
-        _announce(sandbox, link, _ARP, [ip for ip in addresses if ":" not in ip])
-        _announce(sandbox, link, _ICMP6, [ip for ip in addresses if ":" in ip])
 
 
 def _ready(nl: Rtnl, ifname: str) -> Link | None:
@@ -74,19 +70,15 @@ def _ready(nl: Rtnl, ifname: str) -> Link | None:
         pause *= _GROWTH
 
 
-def _announce(sandbox: Sandbox, link: Link, kind: tuple[int, int, int], ips: list[str]) -> None:
-    """Announce addresses of one family."""
-    if not ips:
-        return
-    try:
-        with sandbox.entered():
-            sock = socket.socket(*kind)  # stays there
-        with sock:
-            mac = _ethernet_address(sock, link)
-            for ip in ips if mac else ():
-                (_send_arp if kind == _ARP else _send_advertisement)(sock, link, mac, ip)
-    except OSError as error:  # what stops one of a family stops all
-        log.warning("addresses not announced", interface=link.name, ips=ips, reason=error)
+def _announce(sandbox: Sandbox, link: Link, addresses: list[str]) -> None:
+    with sandbox.entered():
+        sock = socket.socket(
+            socket.AF_PACKET, socket.SOCK_DGRAM, 0
+        )  # stays there, and hears nothing
+    with sock:
+        mac = _ethernet_address(sock, link)
+        for each in addresses if mac else ():
+            _send(sock, link, mac, each)
 
 
 def _ethernet_address(sock: socket.socket, link: Link) -> bytes:
@@ -99,20 +91,8 @@ def _ethernet_address(sock: socket.socket, link: Link) -> bytes:
     return mac if kind == _ARPHRD_ETHER and mac not in (bytes(6), _BROADCAST) else b""
 
 
-def _send_arp(sock: socket.socket, link: Link, mac: bytes, ip: str) -> None:
+def _send(sock: socket.socket, link: Link, mac: bytes, ip: str) -> None:
     address = socket.inet_pton(socket.AF_INET, ip)
     head = struct.pack("!HHBBH", _ARPHRD_ETHER, _ETH_P_IP, len(mac), len(address), 1)  # a request
     message = head + mac + address + _BROADCAST + address
     sock.sendto(message, (link.name, _ETH_P_ARP, 0, 0, _BROADCAST))
-
-
-def _send_advertisement(sock: socket.socket, link: Link, mac: bytes, ip: str) -> None:
-    """The kernel fills in the checksum, and as source an address of this interface, link-local
-    rather than global. A tentative one does not count: with no other, it says EADDRNOTAVAIL.
-    """
-    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link.ifindex)
-    head = struct.pack("!BBHI", _NEIGHBOUR_ADVERTISEMENT, 0, 0, _OVERRIDE)
-    option = struct.pack("!BB", _TARGET_ADDRESS_OPTION, 1) + mac  # length in units of 8 bytes
-    message = head + socket.inet_pton(socket.AF_INET6, ip) + option
-    sock.sendto(message, (_ALL_NODES, 0, 0, link.ifindex))

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 _CLONE_NEWNET = 0x40000000
 
+#: with these nothing is there, or a socket, a device, a loop
+_NO_NAMESPACE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+    *(errno.ENXIO, errno.ENODEV, errno.ELOOP),
+)
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,7 +36,8 @@ class Sandbox:
 
     def __init__(self, path: str) -> None:
         try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # a path on disk may lead to a FIFO by now, which would be waited for
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             error.add_note(f'open network namespace "{path}"')
             raise
@@ -43,6 +50,14 @@ class Sandbox:
             os.close(self.fd)
             raise
         self.path = path
+
+    @property
+    def id(self) -> int:
+        """A number that no other namespace has from boot to shutdown.
+
+        Before kernel 5.14 the inode's, which is given to a new namespace when this one is gone.
+        """
+        return self.nl.netns_cookie() or os.fstat(self.fd).st_ino
 
     def __enter__(self) -> Self:
         return self
@@ -75,10 +90,10 @@ def open_if_present(path: str) -> Sandbox | None:
     """
     try:
         return Sandbox(path) if path else None
-    except (FileNotFoundError, NotADirectoryError, NotANamespaceError):
+    except (NotANamespaceError, ValueError):  # ValueError: what no path can be
         return None
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # nothing can be there
+        if error.errno in _NO_NAMESPACE:
             return None
         raise
 

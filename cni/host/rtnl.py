@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from cni.host.codecs import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
@@ -29,6 +30,7 @@ NLA_F_NESTED = 0x8000  #: the third part of an attribute tuple
 _NLM_F_DUMP_INTR, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 
+_SO_NETNS_COOKIE = 71
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 10, 11, 12
 _NLMSGERR_ATTR_MSG = 1
@@ -63,6 +65,14 @@ class Rtnl:
 
     def close(self) -> None:
         self._socket.close()
+
+    def netns_cookie(self) -> int:
+        """The number of this namespace; 0 where the kernel has none (before 5.14)."""
+        try:
+            cookie = self._socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        except OSError:
+            return 0
+        return int.from_bytes(cookie, sys.byteorder)
 
     def request(self, message: Message, kind: int, flags: int = 0, *, what: str) -> list[Message]:
         """Send one request and wait for its acknowledgement; returns what came before it.

@@ -57,9 +57,19 @@ def uplink(pf: str) -> str:
 
 
 def _is_representor(interface: str) -> bool:
-    """`pf0vf3`, in a machine of several controllers `c1pf0vf3`; a plain port is `p0` or nothing."""
-    port = _read(f"{pci.NET}/{interface}/phys_port_name")
-    return "pf" in port and "vf" in port
+    """`pf0vf3`, `pf0sf8`, `c1pf0`; the PF's own port is `p0`, `p0s1` or nothing."""
+    return "pf" in _read(f"{pci.NET}/{interface}/phys_port_name")
+
+
+def instance(device: str) -> int:
+    """A number that a device made anew at the same address has not; 0 when there is none.
+
+    Of its directory: sysfs numbers them one after another.
+    """
+    try:
+        return os.stat(f"{pci.PCI}/{device}/").st_ino
+    except OSError:
+        return 0
 
 
 def numa_node(device: str) -> int | None:

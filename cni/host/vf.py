@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from cni.core import signals
 from cni.host.rtnl import RTM_GETLINK, RTM_NEWLINK, Message, Rtnl, decoded, link_message
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cni.host.link import Link
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 VLAN_PROTOCOLS = {"802.1q": 0x8100, "802.1ad": 0x88A8}
 LINK_STATES = ("auto", "enable", "disable")  #: in the order of the kernel's numbers
@@ -58,12 +59,15 @@ class Settings(NamedTuple):
 
 
 def read(nl: Rtnl, pf: Link, index: int) -> Settings:
-    """What the PF holds for that VF; raises OSError ENOENT when it has no such VF."""
+    """What the PF holds for that VF.
+
+    Raises OSError EAGAIN when it does not tell: there is no such VF, or it is being reset.
+    """
     for number, entry in _entries(nl, pf, expected=index):
         if number == index:
             return _parse(entry)
-    error = OSError(errno.ENOENT, f'"{pf.name}" has no VF {index}')
-    error.add_note(f'find VF {index} of "{pf.name}"')
+    error = OSError(errno.EAGAIN, f'"{pf.name}" tells nothing about VF {index}')
+    error.add_note(f'read VF {index} of "{pf.name}"')
     raise error
 
 
@@ -75,18 +79,17 @@ def read_all(nl: Rtnl, pf: Link) -> dict[int, Settings]:
 def put(nl: Rtnl, pf: Link, index: int, name: str, value: Any) -> None:
     """Set one setting, named as in `Settings`. A request for each: a refusal names its culprit.
 
-    Raises OSError with the kernel's errno, EOPNOTSUPP where the driver cannot; EBUSY and EAGAIN,
-    with which drivers answer while a VF resets, only when they last.
+    Raises OSError with the kernel's errno: EOPNOTSUPP where the driver cannot, EBUSY or EAGAIN
+    while a VF resets (see `patiently`).
     """
     message = link_message()
     message["index"] = pf.ifindex
     entry = ("IFLA_VF_INFO", {"attrs": [_ATTRIBUTES[name](index, value)]})
     message["attrs"] = [("IFLA_VFINFO_LIST", {"attrs": [entry]})]
-    what = f'set {name} of VF {index} of "{pf.name}"'
-    patiently(nl.request, message, RTM_NEWLINK, what=what)
+    nl.request(message, RTM_NEWLINK, what=f'set {name} of VF {index} of "{pf.name}"')
 
 
-def patiently(step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+def patiently(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a step, again and again for some seconds while the device is busy resetting.
 
     sriov-cni#213: i40e and ice answer EBUSY or EAGAIN meanwhile.
@@ -94,12 +97,10 @@ def patiently(step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> N
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            step(*args, **kwargs)
+            return step(*args, **kwargs)
         except OSError as error:
             if error.errno not in (errno.EBUSY, errno.EAGAIN) or time.monotonic() > deadline:
                 raise
-        else:
-            return
         signals.sleep(_PAUSE)
 
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from cni import configure
-from cni.core import delegate, versions
+from cni.core import delegate, log, versions
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, describe
 from cni.core.types import Interface, Result
 from cni.core.undo import Undo
-from cni.host import announce, link, pci, sysctl, vf
+from cni.host import announce, link, pci, sriov, vf
 from cni.host.link import Link
 from cni.host.rtnl import Rtnl
 from cni.sriov import allocation, interface, records, settings
-from cni.sriov.claim import claim, clear_name
-from cni.sriov.parse import device as device_of
-from cni.sriov.parse import parse
+from cni.sriov.claim import clear_name, make_free
 from cni.sriov.record import ADDING, DONE, Record
-from cni.sriov.release import release, take_back
+from cni.sriov.release import put_back, take_back
+from cni.sriov.wish import configure_log, named_device, parse
 
 if TYPE_CHECKING:
     from cni.core.types import Request
     from cni.host.netns import Sandbox
     from cni.host.vf import Settings
-    from cni.sriov.parse import Wish
     from cni.sriov.settings import Port
+    from cni.sriov.wish import Wish
 
 
 def add(req: Request) -> Result:
+    configure_log(req)
     wish = parse(req)
     clear_name(req, wish.device)
     with (
@@ -39,20 +38,24 @@ def add(req: Request) -> Result:
         Undo() as undo,
     ):
         port = settings.find_port(nl, wish.device)
-        claim(req, wish.device)
+        if not port.uplink.is_up:
+            log.warning("the PF is down: its VFs have no carrier", pf=port.uplink.name)
+        make_free(req, wish.device)
         on_host = find_interface(nl, wish.device)
         if on_host is not None:
             configure.refuse_taken_name(sandbox, req)
-        record = snapshot(req, wish, port, settings.read(nl, port), on_host, sandbox)
-        undo.push(release, req.state_dir, record)
+        before = settings.read(nl, port)
+        record = snapshot(req, wish, port, before, on_host, sandbox)
+        undo.push(put_back, req.state_dir, record)
         records.write(req, record)
         allocation.take(req.state_dir, port.device, req.netns)
-        settings.change(nl, req.state_dir, port, wish.settings)
+        settings.change(nl, req.state_dir, port, wish.settings, before)
         if on_host is None:
             result = configure.addresses(req, undo)
             described = Interface(req.ifname, program_mac(record), port.uplink.mtu)
         else:
-            moved = move_in(nl, sandbox, on_host, req, wish)
+            moved = interface.move_in(nl, on_host, sandbox, req.ifname)
+            moved = set_up(sandbox, moved, wish)
             result = configure.addresses(req, undo)
             give_addresses(sandbox, moved, result)
             described = Interface(req.ifname, moved.mac, moved.mtu)
@@ -104,8 +107,9 @@ def snapshot(
         host_flags=host.flags,
         host_alias=host.alias,
         host_altnames=host.altnames,
+        instance=sriov.instance(port.device),
         netns=req.netns,
-        netns_inode=os.fstat(sandbox.fd).st_ino,
+        netns_id=sandbox.id,
         boot=records.this_boot(),
     )
 
@@ -116,16 +120,12 @@ def program_mac(record: Record) -> str:
     return mac if mac.strip("0:") else ""
 
 
-def move_in(nl: Rtnl, sandbox: Sandbox, device: Link, req: Request, wish: Wish) -> Link:
-    """Into the sandbox under its new name, with MAC and MTU, and up."""
-    # an alternative name of the same spelling would block the new name (sriov-cni#445)
-    link.drop_altnames(nl, device, (req.ifname,))
-    link.move(nl, device, sandbox.fd, req.ifname)
-    moved = link.get(sandbox.nl, req.ifname)
+def set_up(sandbox: Sandbox, moved: Link, wish: Wish) -> Link:
+    """MAC and MTU, and up."""
     if wish.mac:
         interface.set_mac(sandbox.nl, moved, wish.mac)
     if wish.mtu:
-        link.set_mtu(sandbox.nl, moved, wish.mtu)
+        vf.patiently(link.set_mtu, sandbox.nl, moved, wish.mtu)
     vf.patiently(link.set_up, sandbox.nl, moved)
     return link.get_index(sandbox.nl, moved.ifindex)
 
@@ -133,35 +133,47 @@ def move_in(nl: Rtnl, sandbox: Sandbox, device: Link, req: Request, wish: Wish) 
 def give_addresses(sandbox: Sandbox, moved: Link, result: Result) -> None:
     """Addresses and routes, announced to neighbours that may know them by another MAC address."""
     configure.prepare(sandbox, moved.name, result)
-    with sandbox.entered():  # else an address could not be announced before its check is over
-        sysctl.write_if_present(f"net/ipv6/conf/{moved.name}/optimistic_dad", "1")
     configure.apply(sandbox, moved, result)
     announce.announce(sandbox, moved.name, [ip.address for ip in result.ips])
 
 
 def delete(req: Request) -> None:
+    configure_log(req)
     attempts = Attempts()
     attempts.run(delegate.ipam_delete, req)
+    attempts.run(return_vf, req)
+    attempts.finish()
+
+
+def return_vf(req: Request) -> None:
     record = records.of_attachment(req.state_dir, req.attachment)
     if record is None:
-        attempts.run(forget_allocation, req)
+        forget_allocation(req)
+        records.remove_unreadable(req.state_dir, records.key_of(req.container_id, req.ifname))
     elif record.network == req.network:  # else our ADD was refused because of it
-        attempts.run(take_back, req.state_dir, record, req.netns)
-    attempts.finish()
+        take_back(req.state_dir, record, req.netns)
 
 
 def forget_allocation(req: Request) -> None:
     """Without a record only the allocation is known to be ours: it names our namespace."""
-    device = device_of(req)
+    device = named_device(req)
     if not device or not req.netns:
         return
     with allocation.exclusive(req.state_dir, device):
         others = records.of_device(req.state_dir, device)
-        if not others and allocation.holder(req.state_dir, device) == req.netns:
+        holder = allocation.holder(req.state_dir, device)
+        if not others and holder and _same(holder, req.netns):
             allocation.give_back(req.state_dir, device)
 
 
+def _same(one: str, other: str) -> bool:
+    """Two paths of one namespace: /run/netns/x and /var/run/netns/x."""
+    found = allocation.namespace(one)
+    return one == other or (found != 0 and found == allocation.namespace(other))
+
+
 def check(req: Request) -> None:
+    configure_log(req)
     wish = parse(req)
     delegate.ipam_check(req)
     entry = configure.container_interface(req)
@@ -169,14 +181,16 @@ def check(req: Request) -> None:
     if record is None or record.device != wish.device:
         raise configure.failed(f"There is no record that VF {wish.device} belongs to {req.ifname}")
     check_settings(wish)
-    if interface.is_userspace(wish.device):
+    if interface.is_expected(wish.device) != bool(record.host_name):
+        driver = pci.driver(pci.PCI, wish.device) or "none"
+        raise configure.failed(f"VF {wish.device} has another driver than it had: {driver}")
+    if not record.host_name:
         return
     with configure.open_sandbox(req) as sandbox:
         found = configure.check_interface(sandbox, entry)
-        if found.parent_device not in ("", wish.device):
-            raise configure.failed(
-                f"Interface {entry.name} is not VF {wish.device} but {found.parent_device}"
-            )
+        vf_link = interface.inside(sandbox, wish.device)
+        if vf_link is None or vf_link.ifindex != found.ifindex:
+            raise configure.failed(f"Interface {entry.name} is not VF {wish.device}")
         if not found.is_up:
             raise configure.failed(f"Interface {entry.name} is down")
         wanted = {"MAC address": wish.mac or found.mac, "MTU": wish.mtu or found.mtu}
@@ -200,6 +214,7 @@ def check_settings(wish: Wish) -> None:
 
 
 def gc(req: Request) -> None:
+    configure_log(req)
     if req.valid_attachments is None:
         return
     attempts = Attempts()
@@ -217,14 +232,19 @@ def gc(req: Request) -> None:
 
 def forget_dead_allocation(state_dir: str, device: str) -> None:
     """One that has no record to say more, and a namespace that is gone."""
-    with allocation.exclusive(state_dir, device):
-        holder = allocation.holder(state_dir, device)
-        if not allocation.inode(holder) and not records.of_device(state_dir, device):
-            allocation.give_back(state_dir, device)
+
+    def is_dead() -> bool:
+        return not allocation.namespace(allocation.holder(state_dir, device))
+
+    if is_dead():  # most are not, and their locks may be held by an ADD
+        with allocation.exclusive(state_dir, device):
+            if is_dead() and not records.of_device(state_dir, device):
+                allocation.give_back(state_dir, device)
 
 
 def status(req: Request) -> None:
     """Raises CniError 50 when no record could be written."""
+    configure_log(req)
     try:
         allocation.probe(req.state_dir)
     except OSError as error:

@@ -50,13 +50,13 @@ def all_held(state_dir: str) -> list[str]:
     return [name for name in files.names(directory) if os.path.isfile(f"{directory}/{name}")]
 
 
-def inode(netns_path: str) -> int:
-    """The namespace at that path now; 0 when there is none, which frees what it held."""
+def namespace(netns_path: str) -> int:
+    """The namespace at that path now, by its id; 0 for none, which frees what it held."""
     sandbox = netns.open_if_present(netns_path)
     if sandbox is None:
         return 0
     with sandbox:
-        return os.fstat(sandbox.fd).st_ino
+        return sandbox.id
 
 
 def probe(state_dir: str) -> None:

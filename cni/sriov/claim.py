@@ -9,15 +9,15 @@ from cni.core.errors import CniError, Code
 from cni.host import pci
 from cni.sriov import allocation, interface, records
 from cni.sriov.record import ADDING, DONE
-from cni.sriov.release import release, take_back
+from cni.sriov.release import put_back, take_back
 
 if TYPE_CHECKING:
     from cni.core.types import Request
     from cni.sriov.record import Record
 
 
-def claim(req: Request, device: str) -> None:
-    """The VF, whose lock is held, is free and as it was before any attachment.
+def make_free(req: Request, device: str) -> None:
+    """Leave the VF, whose lock is held, free and as it was before any attachment.
 
     A state that a dead pod left must not be taken for the VF's own. Raises CniError 11 while a
     living attachment has the VF.
@@ -32,7 +32,7 @@ def claim(req: Request, device: str) -> None:
         )
     if newest is not None:
         log.info("VF of a former attachment", device=device, owner=newest.owner)
-        release(req.state_dir, newest)
+        put_back(req.state_dir, newest)
     for stale in found[1:]:
         records.remove(req.state_dir, stale)
 
@@ -56,23 +56,24 @@ def clear_name(req: Request, device: str) -> None:
 
 
 def _is_alive(state_dir: str, record: Record) -> bool:
-    inode = allocation.inode(record.netns or allocation.holder(state_dir, record.device))
-    return inode == record.netns_inode if record.netns_inode else inode != 0
+    found = allocation.namespace(record.netns or allocation.holder(state_dir, record.device))
+    return found == record.netns_id if record.netns_id else found != 0
 
 
 def _living_owner(req: Request, device: str, newest: Record | None) -> str:
-    """Who has the VF, for people; empty when nobody does.
-
-    The original believes the path alone: of a process' namespace it may be another's by now.
-    """
+    """Who has the VF, for people; empty when nobody does."""
     holder = allocation.holder(req.state_dir, device)
-    inode = allocation.inode(holder) if holder else 0
-    if not inode:
+    if not allocation.namespace(holder):
         return ""
     if newest is not None and newest.netns == holder:
-        repeated = (newest.container_id, newest.ifname) == (req.container_id, req.ifname)
-        if newest.netns_inode != inode or (repeated and newest.phase == ADDING):
-            return ""
+        if not _is_alive(req.state_dir, newest):
+            return ""  # the path is another namespace's by now: the original believes the path
+        if newest.phase == ADDING and _is_of(newest, req):
+            return ""  # our own ADD, which broke off
     if interface.is_expected(device) and pci.interfaces(pci.PCI, device):
-        return ""  # what has an interface here is in no pod
+        return ""  # what has its interface here is in no pod
     return f"{newest.owner} in {holder}" if newest else holder
+
+
+def _is_of(record: Record, req: Request) -> bool:
+    return (record.container_id, record.ifname) == (req.container_id, req.ifname)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cni.core import log, signals
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, invalid
-from cni.host import link, pci, vf
+from cni.host import ethtool, link, pci, vf
 
 if TYPE_CHECKING:
     from cni.host.link import Link
@@ -24,7 +24,7 @@ IFF_ALLMULTI = 0x200
 _KEPT_FLAGS = link.IFF_PROMISC | IFF_ALLMULTI
 
 _APPEAR_WAIT = 2.0  #: seconds; a driver that was just bound, sriov-cni#178
-_MAC_WAIT = 2.0  #: seconds
+_MAC_WAIT = 5.0  #: seconds
 #: how drivers say that a VF may have no other address than the PF gave it, or not yet
 _NOT_YET = (errno.EADDRNOTAVAIL, errno.EPERM, errno.EACCES, errno.EBUSY, errno.EAGAIN)
 
@@ -64,54 +64,77 @@ def wait_on_host(nl: Rtnl, device: str, seconds: float = _APPEAR_WAIT) -> Link |
     return found
 
 
-def inside(sandbox: Sandbox, record: Record) -> Link | None:
-    """The VF's interface in a namespace, whatever it is called there.
-
-    Kernels before 5.14 do not tell the device: there it has its name and its MAC address.
-    """
+def inside(sandbox: Sandbox, device: str) -> Link | None:
+    """The VF's interface in a namespace, whatever it is called there."""
     links = link.list_links(sandbox.nl)
-    found = next((each for each in links if each.parent_device == record.device), None)
-    names, macs = (record.ifname, record.host_name), (record.wanted.mac, record.host_mac)
-    alike = (
-        each
-        for each in links
-        if not (each.parent_device or each.kind) and each.name in names and each.mac in macs
-    )
-    return found or next(alike, None)
+    for each in links:
+        if each.parent_device == device:
+            return each
+    with sandbox.entered():  # a kernel before 5.14
+        untold = (each for each in links if not (each.kind or each.parent_device))
+        return next((each for each in untold if ethtool.bus_address(each.name) == device), None)
 
 
-def set_mac(nl: Rtnl, interface: Link, mac: str) -> None:
+def set_mac(nl: Rtnl, interface: Link, mac: str, or_else: str = "") -> None:
     """Give the interface, which is down, the MAC address that the PF has for its VF.
 
     A VF that knows of it already has it (iavf), lets it be set (mlx5), or refuses even that one
-    until it has been reset, which happens when it goes down (igbvf).
+    until it has been reset, which happens when it goes down (igbvf). One that insists on
+    `or_else`, the PF's address, may keep that.
     """
     deadline = time.monotonic() + _MAC_WAIT
-    while link.get_index(nl, interface.ifindex).mac != mac:
+    refusal: Exception | None = None
+    while (present := link.get_index(nl, interface.ifindex).mac) != mac:
+        if refusal is not None and present == or_else:
+            log.warning("the VF keeps the PF's MAC address", wanted=mac, mac=present)
+            return
+        if refusal is not None and time.monotonic() > deadline:
+            raise refusal
         try:
             vf.patiently(link.set_mac, nl, interface, mac)
         except OSError as error:
-            if error.errno not in _NOT_YET or time.monotonic() > deadline:
+            if error.errno not in _NOT_YET:
                 raise
+            refusal = error
             vf.patiently(link.set_up, nl, interface)
             link.set_down(nl, interface)
-            continue
-        if time.monotonic() > deadline:
-            raise CniError(
+        else:
+            refusal = CniError(
                 Code.KERNEL_REFUSED,
                 f'"{interface.name}" does not take the MAC address {mac}',
                 "the driver accepted it, and shows another",
             )
-        signals.sleep(0.01)
+            signals.sleep(0.01)
+
+
+def offer_mac(nl: Rtnl, interface: Link, mac: str) -> None:
+    """Give the interface a MAC address if it may choose one itself: it is trusted, or its PF has
+    none for it.
+    """
+    try:
+        link.set_mac(nl, interface, mac)
+    except OSError as error:
+        log.info("MAC address refused", interface=interface.name, mac=mac, reason=error)
+
+
+def move_in(nl: Rtnl, device: Link, sandbox: Sandbox, name: str) -> Link:
+    """From the host to a namespace. It arrives down, and without its alternative names: one that
+    another has there would stop it (sriov-cni#445).
+    """
+    link.drop_altnames(nl, device, device.altnames)
+    link.move(nl, device, sandbox.fd, name)
+    return link.get(sandbox.nl, name)
 
 
 def bring_out(nl: Rtnl, sandbox: Sandbox, record: Record) -> None:
     """From a namespace to the host: under its own name or, when that is taken, under a free one."""
-    found = inside(sandbox, record)
+    found = inside(sandbox, record.device)
     if found is None:
         return
     link.set_down(sandbox.nl, found)
-    _drop_foreign_altnames(sandbox.nl, found, record)  # the host may have such a name
+    known = record.host_altnames is not None  # and so can be given back
+    names = found.altnames if known else _foreign_altnames(found, record)
+    link.drop_altnames(sandbox.nl, found, names)
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         link.move(sandbox.nl, found, own, _free_name(nl, record))
@@ -119,56 +142,68 @@ def bring_out(nl: Rtnl, sandbox: Sandbox, record: Record) -> None:
         os.close(own)
 
 
-def _free_name(nl: Rtnl, record: Record) -> str:
-    """The recorded name; where another interface of the host has it, one made from it."""
+def _foreign_altnames(device: Link, record: Record) -> list[str]:
+    """Those that it got in the pod; where that is not known, those that are in the way."""
+    known, in_the_way = record.host_altnames, (record.host_name, record.ifname)
+    return [
+        name
+        for name in device.altnames
+        if name in in_the_way or (known is not None and name not in known)
+    ]
+
+
+def _free_name(nl: Rtnl, record: Record, device: Link | None = None) -> str:
+    """The recorded name; where another interface of the host has it, one made from it.
+
+    What `device`, the VF's interface if it is on the host, has itself is free for it.
+    """
+
+    def is_free(name: str) -> bool:
+        found = link.find(nl, name)
+        return found is None or (device is not None and found.ifindex == device.ifindex)
+
     wanted = record.host_name
-    if link.find(nl, wanted) is None:
+    if is_free(wanted):
         return wanted
     stem = wanted.encode()[:10].decode(errors="ignore")
-    name = next(name for n in count(1) if link.find(nl, name := f"{stem}_{n}") is None)
+    name = next(filter(is_free, (f"{stem}_{n}" for n in count(1))))
     log.warning("the name of the VF is taken", wanted=wanted, name=name, device=record.device)
     return name
-
-
-def _drop_foreign_altnames(nl: Rtnl, device: Link, record: Record) -> None:
-    """Those that it got in the pod; where that is not known, those that would be in the way."""
-    known = record.host_altnames
-    in_the_way = {record.host_name, record.ifname}
-    foreign = in_the_way if known is None else {*in_the_way, *device.altnames} - {*known}
-    link.drop_altnames(nl, device, sorted(foreign))
 
 
 def restore(nl: Rtnl, device: Link, record: Record) -> None:
     """Name, MAC, MTU, flags, alternative names, alias and state as they were recorded."""
     attempts = Attempts()
-    attempts.run(_drop_foreign_altnames, nl, device, record)
+    device = link.get_index(nl, device.ifindex)
+    attempts.run(link.drop_altnames, nl, device, _foreign_altnames(device, record))
+    name = _free_name(nl, record, device)
     needs_mac = bool(record.host_mac) and device.mac != record.host_mac
-    needs_name = device.name != record.host_name
-    if device.is_up and (needs_name or needs_mac or not record.host_flags & link.IFF_UP):
+    if device.is_up and (device.name != name or needs_mac or not record.host_flags & link.IFF_UP):
         attempts.run(link.set_down, nl, device)
         device = device._replace(flags=device.flags & ~link.IFF_UP)
-    if needs_name:
-        name = _free_name(nl, record)
-        attempts.run(link.rename, nl, device, name)
+    if device.name != name and attempts.run(link.rename, nl, device, name):
         device = device._replace(name=name)
-    if needs_mac:
-        attempts.run(set_mac, nl, device, record.host_mac)
+    if record.host_mac:  # it may have taken the PF's when it went down
+        attempts.run(set_mac, nl, device, record.host_mac, or_else=record.before.mac or "")
     if record.host_mtu and device.mtu != record.host_mtu:
-        attempts.run(link.set_mtu, nl, device, record.host_mtu)
-    if record.host_altnames is not None:
-        _restore_more(nl, device, record, attempts)
+        attempts.run(vf.patiently, link.set_mtu, nl, device, record.host_mtu)
+    if record.host_altnames is not None:  # the original's records tell no more
+        changed = (device.flags ^ record.host_flags) & _KEPT_FLAGS
+        if changed:
+            attempts.run(link.set_flags, nl, device, record.host_flags, changed, "restore flags of")
+        _restore_labels(nl, device, record)
     if record.host_flags & link.IFF_UP and not device.is_up:
         attempts.run(vf.patiently, link.set_up, nl, device)
     attempts.finish()
 
 
-def _restore_more(nl: Rtnl, device: Link, record: Record, attempts: Attempts) -> None:
-    """What the original's records do not tell."""
-    changed = (device.flags ^ record.host_flags) & _KEPT_FLAGS
-    if changed:
-        attempts.run(link.set_flags, nl, device, record.host_flags, changed, "restore flags of")
+def _restore_labels(nl: Rtnl, device: Link, record: Record) -> None:
+    """Alias and alternative names. Nothing depends on them, so no failure keeps the VF."""
+    labels = Attempts()
     if device.alias != record.host_alias:
-        attempts.run(link.set_alias, nl, device, record.host_alias)
+        labels.run(link.set_alias, nl, device, record.host_alias)
     for name in record.host_altnames or ():
         if link.find(nl, name) is None:
-            attempts.run(link.add_altnames, nl, device, [name])
+            labels.run(link.add_altnames, nl, device, [name])
+    for error in labels.errors:
+        log.warning("label not restored", interface=device.name, reason=error)

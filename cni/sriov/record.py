@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cni.core.types import Json
 
 ADDING, DONE, ORPHAN = "adding", "done", "orphan"
+_VLAN_MAX, _QOS_MAX = 4095, 7
 
 
 class Record(NamedTuple):
@@ -37,8 +38,9 @@ class Record(NamedTuple):
     host_flags: int = 0
     host_alias: str = ""
     host_altnames: tuple[str, ...] | None = None  #: None: not known
+    instance: int = 0  #: see cni.host.sriov.instance; 0: not known
     netns: str = ""
-    netns_inode: int = 0
+    netns_id: int = 0  #: see Sandbox.id
     boot: str = ""  #: the kernel's boot_id: a VF does not survive it
     written: int = 0  #: ns since 1970, by the file system
 
@@ -83,8 +85,9 @@ def encode(record: Record, cni_version: str, ipam_type: str) -> Json:
             "phase": record.phase,
             "containerID": record.container_id,
             "ifName": record.ifname,
+            "instance": record.instance,
             "netns": record.netns,
-            "netnsIno": record.netns_inode,
+            "netnsID": record.netns_id,
             "bootID": record.boot,
             "flags": record.host_flags,
             "alias": record.host_alias,
@@ -134,12 +137,13 @@ def decode(key: str, fields: Json) -> Record:
         before=before,
         host_name=_ifname(state),
         host_mac=_mac(state, "EffectiveMAC"),
-        host_mtu=_number(state, "MTU"),
+        host_mtu=_number(state, "MTU", 2**31 - 1),
         host_flags=_number(extra, "flags"),
         host_alias=_text(extra, "alias"),
-        host_altnames=tuple(map(str, extra["altNames"])) if "altNames" in extra else None,
+        host_altnames=_altnames(extra),
+        instance=_number(extra, "instance", 2**64 - 1),
         netns=_text(extra, "netns"),
-        netns_inode=_number(extra, "netnsIno"),
+        netns_id=_number(extra, "netnsID", 2**64 - 1),
         boot=_text(extra, "bootID"),
     )
 
@@ -149,8 +153,8 @@ def _decode_wanted(fields: Json) -> Settings:
     if fields.get("vlan") is not None:
         proto = _text(fields, "vlanProto").lower()
         vlan = Vlan(
-            _number(fields, "vlan"),
-            _number(fields, "vlanQoS"),
+            _number(fields, "vlan", _VLAN_MAX),
+            _number(fields, "vlanQoS", _QOS_MAX),
             proto if proto in VLAN_PROTOCOLS else "802.1q",
         )
     if fields.get("min_tx_rate") is not None or fields.get("max_tx_rate") is not None:
@@ -166,7 +170,7 @@ def _decode_before(state: Json) -> Settings:
     ad = _number(state, "VlanProto") == VLAN_PROTOCOLS["802.1ad"]
     proto = "802.1ad" if ad else "802.1q"
     return Settings(
-        vlan=Vlan(_number(state, "Vlan"), _number(state, "VlanQoS"), proto),
+        vlan=Vlan(_number(state, "Vlan", _VLAN_MAX), _number(state, "VlanQoS", _QOS_MAX), proto),
         mac=_mac(state, "AdminMAC") or None,
         rate=Rate(_number(state, "MinTxRate"), _number(state, "MaxTxRate")),
         spoofchk=bool(state.get("SpoofChk")),
@@ -176,17 +180,25 @@ def _decode_before(state: Json) -> Settings:
 
 
 def _text(fields: Json, key: str) -> str:
+    """What can be a path or a name for the kernel."""
     value: Any = fields.get(key) or ""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError(key)
+    value.encode()
     return value
 
 
-def _number(fields: Json, key: str) -> int:
+def _number(fields: Json, key: str, limit: int = 2**32 - 1) -> int:
     value: Any = fields.get(key) or 0
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or not 0 <= value <= limit:
         raise TypeError(key)
     return value
+
+
+def _altnames(extra: Json) -> tuple[str, ...] | None:
+    if "altNames" not in extra:
+        return None
+    return tuple(_text({"name": each}, "name") for each in extra["altNames"])
 
 
 def _device(fields: Json) -> str:
@@ -205,6 +217,6 @@ def _ifname(state: Json) -> str:
 
 def _mac(fields: Json, key: str) -> str:
     mac = _text(fields, key).lower()
-    if mac and (len(mac) != 17 or len(bytes.fromhex(mac.replace(":", ""))) != 6):
+    if mac and [len(bytes.fromhex(part)) for part in mac.split(":")] != [1] * 6:
         raise ValueError(mac)
     return mac

@@ -36,14 +36,21 @@ def set_phase(state_dir: str, record: Record, phase: str) -> None:
 
 
 def read(state_dir: str, key: str) -> Record | None:
-    """None when there is no such record, or none that can be understood."""
+    """None when there is no such record, or none that can be understood.
+
+    Raises OSError when it cannot be read: to take that for none would lose a VF.
+    """
     path = _path(state_dir, key)
-    try:
-        written = os.stat(path).st_mtime_ns
-        record = decode(key, json.loads(files.read(path) or b""))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+    content = files.read(path)
+    if content is None:
         return None
-    return record._replace(written=written)
+    try:
+        record = decode(key, json.loads(content))
+        return record._replace(written=os.stat(path).st_mtime_ns)
+    except FileNotFoundError:  # removed meanwhile
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        return None
 
 
 def of_attachment(state_dir: str, attachment: Attachment) -> Record | None:
@@ -69,6 +76,12 @@ def of_device(state_dir: str, device: str) -> list[Record]:
 
 def remove(state_dir: str, record: Record) -> None:
     files.remove(_path(state_dir, record.key))
+
+
+def remove_unreadable(state_dir: str, key: str) -> None:
+    """Remove what has the name of a record and is none."""
+    if read(state_dir, key) is None:
+        files.remove(_path(state_dir, key))
 
 
 def sweep(state_dir: str) -> None:

@@ -12,6 +12,7 @@ from cni.sriov import allocation, interface, records, settings
 from cni.sriov.record import ORPHAN
 
 if TYPE_CHECKING:
+    from cni.host.link import Link
     from cni.sriov.record import Record
 
 _RETURN_WAIT = 3.0  #: seconds; a namespace that died gives its devices back a little later
@@ -28,7 +29,7 @@ def take_back(state_dir: str, record: Record, netns_path: str = "") -> None:
         if current is None or current.device != record.device:
             return  # another call was faster
         if is_owner(state_dir, current, netns_path):
-            release(state_dir, current, netns_path)
+            put_back(state_dir, current, netns_path)
         else:
             log.info("the VF has another owner", device=current.device)
             records.remove(state_dir, current)
@@ -42,24 +43,22 @@ def is_owner(state_dir: str, record: Record, netns_path: str = "") -> bool:
     holder, ours = allocation.holder(state_dir, record.device), record.netns or netns_path
     if not holder or not ours or holder == ours:
         return True
-    return allocation.inode(holder) in (0, record.netns_inode)
+    # another spelling of the same path, or what another left
+    return allocation.namespace(holder) in (0, record.netns_id or allocation.namespace(ours))
 
 
-def release(state_dir: str, record: Record, netns_path: str = "") -> None:
+def put_back(state_dir: str, record: Record, netns_path: str = "") -> None:
     """Restore the VF, whose lock is held; drop record and allocation when that is done.
 
     An interface that is nowhere to be seen, in a namespace that the pod made, say, leaves an
     orphan: its record stays for whoever finds it back on the host.
     """
     home = True
-    if not records.is_of_this_boot(record) or not sriov.physical_function(record.device):
-        log.info("the VF is another or gone", device=record.device)
-    else:
-        attempts = Attempts()
+    if _is_there(state_dir, record):
         with Rtnl() as nl:
-            attempts.run(_restore_settings, nl, state_dir, record)
-            home = bool(attempts.value(_bring_home, nl, state_dir, record, netns_path))
-        attempts.finish()
+            home = _restore(nl, state_dir, record, netns_path)
+    else:
+        log.info("the VF is another or gone", device=record.device)
     allocation.give_back(state_dir, record.device)
     if home:
         records.remove(state_dir, record)
@@ -68,29 +67,58 @@ def release(state_dir: str, record: Record, netns_path: str = "") -> None:
         records.set_phase(state_dir, record, ORPHAN)
 
 
+def _is_there(state_dir: str, record: Record) -> bool:
+    """Whether it is still the VF that it was: not of an earlier boot, nor of a PF set up anew."""
+    if record.instance not in (0, sriov.instance(record.device)):
+        return False
+    if not records.is_of_this_boot(record):
+        # a clock that was set after the boot makes the original's records look old
+        holder = allocation.holder(state_dir, record.device)
+        if record.boot or not allocation.namespace(holder):
+            return False
+    return bool(sriov.physical_function(record.device))
+
+
+def _restore(nl: Rtnl, state_dir: str, record: Record, netns_path: str) -> bool:
+    """Whether the VF is home, and as it was.
+
+    The PF keeps its settings as long as the interface is elsewhere: without its VLAN, say, the pod
+    would be on another network.
+    """
+    on_host = None
+    if record.host_name and interface.is_expected(record.device):
+        on_host = _bring_home(nl, state_dir, record, netns_path)
+        if on_host is None:
+            return False
+        if record.wanted.mac is None and record.host_mac not in ("", on_host.mac):
+            # as long as it is trusted. To set it on the PF would be more than the value: some
+            # drivers (igb, i40e) forbid the VF to change it ever after
+            interface.offer_mac(nl, on_host, record.host_mac)
+    attempts = Attempts()
+    attempts.run(_restore_settings, nl, state_dir, record)
+    if on_host is not None:
+        attempts.run(interface.restore, nl, on_host, record)
+    attempts.finish()
+    return True
+
+
 def _restore_settings(nl: Rtnl, state_dir: str, record: Record) -> None:
     settings.restore(nl, state_dir, settings.find_port(nl, record.device), record.restored)
 
 
-def _bring_home(nl: Rtnl, state_dir: str, record: Record, netns_path: str) -> bool:
-    """Whether the interface is on the host, as it was; true for a VF that has none."""
-    if not record.host_name or not interface.is_expected(record.device):
-        return True
+def _bring_home(nl: Rtnl, state_dir: str, record: Record, netns_path: str) -> Link | None:
+    """The interface on the host, once it is there."""
     for path in _namespaces(state_dir, record, netns_path):
         sandbox = netns.open_if_present(path)
         if sandbox is not None:
             with sandbox:
                 interface.bring_out(nl, sandbox, record)
-    found = interface.wait_on_host(nl, record.device, seconds=_RETURN_WAIT)
-    if found is None:
-        return False
-    interface.restore(nl, found, record)
-    return True
+    return interface.wait_on_host(nl, record.device, seconds=_RETURN_WAIT)
 
 
 def _namespaces(state_dir: str, record: Record, netns_path: str) -> list[str]:
     """Where the VF may be: where the runtime says, and where it was moved to."""
     recorded = record.netns or allocation.holder(state_dir, record.device)
-    if record.netns_inode and allocation.inode(recorded) != record.netns_inode:
+    if record.netns_id and allocation.namespace(recorded) != record.netns_id:
         recorded = ""  # another namespace by now
     return [path for path in dict.fromkeys((netns_path, recorded)) if path]

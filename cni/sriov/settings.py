@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import invalid
 from cni.host import link, pci, sriov, vf
@@ -42,15 +44,15 @@ def find_port(nl: Rtnl, device: str) -> Port:
 
 
 def read(nl: Rtnl, port: Port) -> Settings:
-    return vf.read(nl, port.uplink, port.vf_index)
+    return vf.patiently(vf.read, nl, port.uplink, port.vf_index)
 
 
-def change(nl: Rtnl, state_dir: str, port: Port, wanted: Settings) -> None:
+def change(nl: Rtnl, state_dir: str, port: Port, wanted: Settings, present: Settings) -> None:
     """Set what differs. Many a driver refuses even an equal value (sriov-cni#285, #291).
 
     Raises OSError, its notes naming key and value.
     """
-    for name, value in differing(wanted, read(nl, port)).items():
+    for name, value in differing(wanted, present).items():
         _put(nl, state_dir, port, name, value)
 
 
@@ -58,8 +60,23 @@ def restore(nl: Rtnl, state_dir: str, port: Port, before: Settings) -> None:
     """The same, with everything attempted."""
     attempts = Attempts()
     for name, value in differing(before, read(nl, port)).items():
-        attempts.run(_put, nl, state_dir, port, name, value)
+        if name == "rate":
+            attempts.run(_restore_rate, nl, state_dir, port, value)
+        else:
+            attempts.run(_put, nl, state_dir, port, name, value)
     attempts.finish()
+
+
+def _restore_rate(nl: Rtnl, state_dir: str, port: Port, value: Rate) -> None:
+    """Without a link igb and ixgbe refuse any rate, and forget the old one when the link is back:
+    a cable that was pulled must not keep the pod.
+    """
+    try:
+        _put(nl, state_dir, port, "rate", value)
+    except OSError as error:
+        if error.errno != errno.EINVAL or port.uplink.has_carrier:
+            raise
+        log.warning("rates not restored: the PF has no link", pf=port.uplink.name, reason=error)
 
 
 def differing(wanted: Settings, present: Settings) -> dict[str, Any]:
@@ -69,14 +86,19 @@ def differing(wanted: Settings, present: Settings) -> dict[str, Any]:
 
 
 def _put(nl: Rtnl, state_dir: str, port: Port, name: str, value: Any) -> None:
+    try:
+        vf.patiently(_put_once, nl, state_dir, port, name, value)
+    except OSError as error:
+        state = "up" if port.uplink.is_up else "down"
+        driver = pci.driver(pci.PCI, port.pf)
+        error.add_note(f"{spell(name, value)} on PF {port.uplink.name} ({driver}, {state})")
+        raise
+
+
+def _put_once(nl: Rtnl, state_dir: str, port: Port, name: str, value: Any) -> None:
+    """The PF is locked for the one request: others need not wait for this VF's reset."""
     with allocation.exclusive_pf(state_dir, port.pf):
-        try:
-            vf.put(nl, port.uplink, port.vf_index, name, value)
-        except OSError as error:
-            state = "up" if port.uplink.is_up else "down"
-            driver = pci.driver(pci.PCI, port.pf)
-            error.add_note(f"{spell(name, value)} on PF {port.uplink.name} ({driver}, {state})")
-            raise
+        vf.put(nl, port.uplink, port.vf_index, name, value)
 
 
 def spell(name: str, value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 
 _NAME_MAX = 200  #: bytes of a file name that every file system takes, with room for a suffix
 
@@ -56,12 +57,19 @@ def write(path: str, data: bytes, *, durable: bool = True) -> None:
 
 
 def read(path: str) -> bytes | None:
-    """The content; None when there is no such file."""
+    """The content; None when there is no such file, or something else that is no file."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
+        # a FIFO would be waited for
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
         return None
+    with open(fd, "rb", buffering=0) as file:
+        return file.read()
 
 
 def remove(path: str) -> None:

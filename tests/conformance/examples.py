@@ -82,6 +82,9 @@ def _vlans(node: Node, pod: Pod) -> None:
     assert vlans == {100: "PVID Egress Untagged", **tagged}, vlans
 
 
+#: run by tests/vm/suite/test_sriov_multus.py, where there are cards with VFs
+NEED_CARDS = {"sriov/00-multus.conflist"}
+
 EXAMPLES = [
     Example(
         "bridge/10-bridge.conflist",

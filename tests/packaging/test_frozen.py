@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cni import __version__
 from cni.core import versions
 from cni.core.errors import Code
 from cni.core.registry import PLUGINS
@@ -44,9 +46,67 @@ def ask(
     return json.loads(done.stdout)
 
 
+def tool(plugins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The tool's answer, started with an empty environment."""
+    command = [str(plugins / "plait"), *arguments]
+    return subprocess.run(command, env={}, capture_output=True, text=True, timeout=20)
+
+
+def packed(file: Path) -> set[str]:
+    """The names of the modules in a file of packaging/modules.py."""
+    data = file.read_bytes()
+    return set(marshal.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]))
+
+
 @pytest.mark.parametrize("plugin_type", PLUGINS)
 def test_every_type_answers(plugins: Path, plugin_type: str) -> None:
     assert ask(plugins / plugin_type) == ANSWER
+
+
+@pytest.mark.parametrize("plugin_type", ["", *PLUGINS])
+def test_the_executable_itself_is_every_plugin(plugins: Path, plugin_type: str) -> None:
+    """`plait TYPE` is that plugin; whatever has a verb of CNI is no call of the tool."""
+    assert ask(plugins / "plait", *filter(None, [plugin_type])) == ANSWER
+    said = tool(plugins, *filter(None, [plugin_type]))
+    if plugin_type:
+        assert said.stderr.startswith(f"CNI {plugin_type} plugin ")
+    else:
+        assert (said.stdout + said.stderr).startswith("Usage: plait ")
+
+
+def test_the_tool(plugins: Path) -> None:
+    assert tool(plugins, "--version").stdout == f"plait {__version__}\n"
+    assert "\n  vf  " in tool(plugins, "--help").stdout
+    assert json.loads(tool(plugins, "vf", "list", "--json").stdout).keys() == {"pfs"}
+    assert tool(plugins, "vf", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["vf", "provision", "nowhere", "--num", "1"], 1, 'plait: no PF is called "nowhere"; '),
+        (["vf", "provision", "pf0", "--num", "x"], 2, "Usage: plait vf provision "),
+        (["bridges"], 2, "Usage: plait "),
+    ],
+)
+def test_errors_of_the_tool(plugins: Path, arguments: list[str], status: int, said: str) -> None:
+    done = tool(plugins, *arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(said) and "Traceback" not in done.stderr
+
+
+def test_plugins_have_nothing_of_the_tool(plugins: Path) -> None:
+    """The index of their modules is read at every start."""
+    roots = {name.partition(".")[0] for name in packed(plugins / ".plait/modules")}
+    assert not roots & {"annotated_doc", "pydantic", "pygments", "rich", "typer"}
+    assert not [name for name in packed(plugins / ".plait/modules") if name.startswith("cni.ctl")]
+
+
+def test_a_plugin_does_not_open_the_tools_modules(plugins: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "bin"
+    shutil.copytree(plugins, copy, symlinks=True)
+    (copy / ".plait/modules-of-tool").unlink()
+    assert ask(copy / "bridge") == ANSWER
 
 
 def test_nothing_but_the_types_and_the_executable_is_there(plugins: Path) -> None:

@@ -1,7 +1,8 @@
 """Who may import whom, and what a cold call does not import.
 
 plugins -> core | host | store -> standard library. The four shared packages stand side by side,
-save that each may use the parts of core that know nothing of the protocol.
+save that each may use the parts of core that know nothing of the protocol. The operator's tool
+stands above the plugins, and nobody knows it.
 """
 
 from __future__ import annotations
@@ -21,19 +22,24 @@ from cni.core import registry
 from tests.netns.node import fresh_node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("cni", "ipam", "meta")
 STDLIB = sys.stdlib_module_names
 #: the parts of core that every layer may use: no request, no result, no plugin
 BASIC = {f"cni.core.{name}" for name in ("errors", "log", "signals", "spawn", "types")}
-#: third-party package -> the modules that may import it
+#: third-party package -> the modules, or packages, that may import it
 FOREIGN = {
     "pyroute2": {"cni.host.codecs"},
     "pydantic": {"cni.conf", "ipam.conf", "meta.conf"},
     "pydantic_core": {"cni.core.load"},
+    "rich": {"cni.ctl"},
+    "typer": {"cni.ctl"},
 }
+#: the operator's tool, and the plugins whose modules it uses
+TOOL = "cni.ctl"
+SHOWN = {"cni.sriov"}
 
 
 class Import(NamedTuple):
@@ -80,6 +86,10 @@ GRAPH = sorted(set(imports()))
 AT_RUN_TIME = [each for each in GRAPH if each.at_run_time]
 
 
+def within(name: str, packages: Iterable[str]) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
 def of(package: str) -> list[Import]:
     """The run-time imports by the modules of a package, without those of the standard library."""
     return [
@@ -122,7 +132,7 @@ def test_basic_parts_of_core_know_only_one_another() -> None:
 @pytest.mark.parametrize("package", sorted(FOREIGN))
 def test_third_party_packages_have_one_door(package: str) -> None:
     importers = {e.importer for e in AT_RUN_TIME if e.imported.partition(".")[0] == package}
-    assert importers <= FOREIGN[package]
+    assert [each for each in importers if not within(each, FOREIGN[package])] == []
 
 
 def test_there_are_no_other_third_party_packages() -> None:
@@ -145,8 +155,28 @@ def test_plugins_do_not_know_each_other() -> None:
         for plugin in plugins
         if f"{each.imported}.".startswith(f"{plugin}.")
         and not f"{each.importer}.".startswith(f"{plugin}.")
+        and not (each.importer.startswith(f"{TOOL}.") and plugin in SHOWN)
     ]
     assert strangers == []
+
+
+def test_nobody_knows_the_tool() -> None:
+    """But the front door of the executable, and that when it is asked for."""
+    importers = {
+        each.importer
+        for each in GRAPH
+        if within(each.imported, {TOOL}) and not within(each.importer, {TOOL})
+    }
+    assert importers == {"cni.__main__"}
+    front_door = ast.parse(MODULES["cni.__main__"].read_text())
+    at_once = [name for node in front_door.body for name in _imported(node)]
+    assert not [name for name in at_once if within(name, {"cni"})]
+
+
+def test_the_tool_knows_what_is_shared_and_the_plugins_that_it_shows() -> None:
+    allowed = {TOOL, *SHOWN, "cni.core", "cni.host", "cni.store", "rich", "typer"}
+    strangers = [each for each in of(TOOL) if not within(each.imported, allowed)]
+    assert [each for each in strangers if each.imported != "cni"] == []  # its version
 
 
 @pytest.mark.parametrize("package", ["ipam", "meta"])

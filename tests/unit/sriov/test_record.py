@@ -34,8 +34,8 @@ OURS = Record(
     phase="adding", pf="pf0", vf_index=3,
     wanted=Settings(Vlan(100, 0), "60:00:00:00:00:e1", Rate(0, 20), True, False, "enable"),
     before=BEFORE, host_name="enp175s6", host_mac="fe:00:00:00:00:01", host_mtu=3333,
-    host_flags=0x1003, host_alias="mine", host_altnames=("a", "b"), netns="/run/netns/x",
-    netns_inode=7, boot="b",
+    host_flags=0x1003, host_alias="mine", host_altnames=("a", "b"), instance=9,
+    netns="/run/netns/x", netns_id=7, boot="b",
 )  # fmt: skip
 
 
@@ -92,6 +92,9 @@ def test_only_what_was_asked_for_is_restored() -> None:
         (("OrigVfState", "AdminMAC"), "60:00:00:00:00:0g"), (("OrigVfState", "MTU"), "1500"),
         (("OrigVfState", "LinkState"), 7), (("OrigVfState", "Vlan"), -1), (("vlan",), "100"),
         (("name",), ["n"]), (("MAC",), "60:00"), (("VFID",), "3"), (("x",), "x"),
+        (("OrigVfState", "MTU"), 2**31), (("OrigVfState", "Vlan"), 4096), (("vlan",), 2**40),
+        (("vlanQoS",), 8), (("MAC",), "aa bb cc dd ee 02"), (("MAC",), "aa:bb:cc:dd:ee:2"),
+        (("x",), {"alias": "\ud800"}), (("x",), {"netns": "a\0b"}), (("x",), {"altNames": [5]}),
         (("x",), {"altNames": 5}), (("x",), {"known": 5}), (("x",), {"netns": 5}),
     ],
 )  # fmt: skip
@@ -115,6 +118,16 @@ def test_a_file_that_is_no_record_is_none(tmp_path: Path, text: str) -> None:
     file.parent.mkdir()
     file.write_bytes(text.encode("latin-1"))
     assert records.read(str(tmp_path), "c1-net1") is None
+    assert list(records.all_records(str(tmp_path))) == []
+
+
+def test_what_is_no_file_is_no_record(tmp_path: Path) -> None:
+    """None of it may stop every VF of the node, or be waited for."""
+    folder = tmp_path / "sriov"
+    (folder / "a-directory").mkdir(parents=True)
+    os.mkfifo(folder / "a-fifo")
+    (folder / "a-loop").symlink_to("a-loop")
+    (folder / "a-device").symlink_to("/dev/zero")
     assert list(records.all_records(str(tmp_path))) == []
 
 
@@ -158,10 +171,13 @@ def test_allocations(tmp_path: Path) -> None:
         assert allocation.all_held(state) == [device]
     file = tmp_path / "sriov" / "pci" / device
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("/run/netns/x", 0o600)
-    assert allocation.inode("/run/netns/x") == 0
-    assert allocation.inode("/proc/self/ns/net") == os.stat("/proc/self/ns/net").st_ino
-    file.write_bytes(b"\xff")
-    assert allocation.holder(state, device) == ""
+    assert allocation.namespace("/run/netns/x") == 0
+    assert (
+        allocation.namespace("/proc/self/ns/net") == allocation.namespace("/proc/self/ns/net") > 0
+    )
+    for odd in (b"\xff", b"", b"\0" * 9, b"/proc/\0"):
+        file.write_bytes(odd)
+        assert allocation.namespace(allocation.holder(state, device)) == 0
     allocation.give_back(state, device)
     allocation.give_back(state, device)
     assert allocation.all_held(state) == []

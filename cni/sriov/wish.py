@@ -30,7 +30,6 @@ class Wish(NamedTuple):
 def parse(req: Request) -> Wish:
     """Raises CniError 7 (4 for CNI_ARGS) naming the key and its value."""
     conf: Sriov = load("cni.conf:Sriov", req.config)
-    log.configure(conf.log_level, conf.log_file)
     for key, meant in misspelt(req.config):
         log.warning("unknown key", key=key, meant=meant)
     address = _mac(req, conf)
@@ -60,12 +59,20 @@ def misspelt(config: Json) -> list[tuple[str, str]]:
     ]
 
 
-def device(req: Request) -> str:
+def named_device(req: Request) -> str:
     """The VF that the configuration names, if it does; for verbs that can do without."""
-    for key, value in req.config.items():
-        if key.lower() == "deviceid" and isinstance(value, str) and sriov.is_address(value):
-            return value.lower()
-    return ""
+    given = _lenient(req.runtime_config(), "deviceID") or _lenient(req.config, "deviceID")
+    return given.lower() if sriov.is_address(given) else ""
+
+
+def configure_log(req: Request) -> None:
+    """As `logLevel` and `logFile` say, for any verb and whatever else is wrong."""
+    log.configure(_lenient(req.config, "logLevel"), _lenient(req.config, "logFile"))
+
+
+def _lenient(config: Json, key: str) -> str:
+    value = config.get(key, next((v for k, v in config.items() if k.lower() == key.lower()), ""))
+    return value if isinstance(value, str) else ""
 
 
 def _device(conf: Sriov) -> str:

@@ -9,7 +9,7 @@ import pytest
 from cni.core.errors import CniError
 from cni.core.types import Request
 from cni.host.vf import Rate, Settings, Vlan
-from cni.sriov.parse import Wish, device, misspelt, parse
+from cni.sriov.wish import Wish, misspelt, named_device, parse
 
 DEVICE = "0000:af:06.1"
 
@@ -89,7 +89,7 @@ def test_vlans_out_of_range(value: object) -> None:
         ({"trust": True}, '"trust": invalid value true'),
         ({"min_tx_rate": -5}, '"min_tx_rate": invalid value -5'),
         ({"min_tx_rate": 100, "max_tx_rate": 50}, '"min_tx_rate": 100 is more'),
-        ({"max_tx_rate": 2**32}, '"max_tx_rate": invalid value 4294967296'),
+        ({"max_tx_rate": 2**31}, '"max_tx_rate": invalid value 2147483648'),
         ({"mac": "nope"}, '"mac": invalid MAC address "nope"'),
         ({"mac": "01:00:00:00:00:01"}, '"mac": "01:00:00:00:00:01" is no unicast'),
         ({"mac": "00:00:00:00:00:00"}, '"mac": "00:00:00:00:00:00" is no unicast'),
@@ -156,4 +156,4 @@ def test_misspelt_keys_are_noticed() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, "x", "../..", ["0000:af:06.0"]])
 def test_a_del_does_without_a_device(value: object) -> None:
-    assert device(Request("DEL", {"deviceID": value}, {})) == ""
+    assert named_device(Request("DEL", {"deviceID": value}, {})) == ""

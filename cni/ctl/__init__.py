@@ -1,0 +1,1 @@
+"""The operator's tool `plait`: the only place for typer and rich."""

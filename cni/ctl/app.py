@@ -1,0 +1,57 @@
+"""The tool's front door: `plait COMMAND ...`, its exit status, its one line for an error."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cni import __version__
+from cni.core import signals
+from cni.core.errors import Interrupted, describe
+from cni.ctl.vf.commands import vf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="plait",
+    help="Plait: CNI plugins for bare metal. This is the operator's tool; the plugins are started "
+    "by the container runtime.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(vf, name="vf")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"plait {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def plait(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 wrongly called."""
+    signals.install()
+    try:
+        app(args=list(arguments), prog_name="plait")
+        sys.stdout.flush()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except (Exception, Interrupted) as failure:
+        sys.stderr.write(f"plait: {describe(failure)}\n")
+        return 1
+    return 0
