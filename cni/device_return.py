@@ -41,8 +41,8 @@ def take_back(req: Request, record: Record) -> None:
 
 
 def _may_come(record: Record) -> bool:
-    """A virtual device dies with its namespace; one on a bus comes, if the kernel drives it."""
-    return not record.kind and (not record.pci or pci.is_away(record.pci))
+    """A virtual device dies with its namespace; one on a bus comes, unless a program has it."""
+    return not record.kind and (pci.is_away(record.pci) or not pci.is_listed(record.pci))
 
 
 def bring_out(req: Request, nl: Rtnl, record: Record) -> None:

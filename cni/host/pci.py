@@ -41,6 +41,11 @@ def bus_address(interface: str) -> str:
     return device if any(exists(bus, device) for bus in _buses()) else ""
 
 
+def is_listed(device: str) -> bool:
+    """Whether one of the buses we know has the device; a platform device is on another."""
+    return is_device_id(device) and any(exists(bus, device) for bus in _buses())
+
+
 def is_away(device: str) -> bool:
     """Whether the kernel drives the device and none of its interfaces is here: where are they?"""
     if not is_device_id(device):

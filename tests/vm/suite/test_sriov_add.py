@@ -211,12 +211,15 @@ def test_one_pod_has_vfs_of_both_cards(cards: list[Pf], machine: Node) -> None:
 
 
 def test_the_new_name_was_an_alternative_name_of_the_vf(cards: list[Pf], machine: Node) -> None:
-    """The kernel refuses to rename a device to its own alternative name (sriov-cni#445)."""
+    """The kernel refuses to rename a device to its own alternative name (sriov-cni#445).
+
+    In the pod it has none: there another interface may have such a name.
+    """
     vf, pod = cards[0].vfs[2], machine.pod()
     ip("link", "property", "add", "dev", vf.name, "altname", "net1", "altname", "another")
     try:
         with attached(machine, sriov(vf), pod):
-            assert pod.link("net1")["altnames"] == ["another"]
+            assert "altnames" not in pod.link("net1")
         assert sorted(machine.link(vf.name)["altnames"]) == ["another", "net1"]
     finally:
         ip("link", "property", "del", "dev", vf.name, "altname", "net1", "altname", "another")

@@ -76,12 +76,14 @@ def send(pod: Pod, packet: bytes) -> None:
 @contextmanager
 def listening(interface: str) -> Iterator[socket.socket]:
     """A socket with what comes to that interface of the machine, which is up, tags included."""
-    ip("link", "set", interface, "up")
+    # the emulated card drops the VLANs that nobody has told it; promiscuous, it does not
+    ip("link", "set", interface, "up", "promisc", "on")
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         sock.bind((interface, 3))  # ETH_P_ALL
         sock.settimeout(1)
         yield sock
+    ip("link", "set", interface, "promisc", "off")
 
 
 def receive(sock: socket.socket, is_meant: Callable[[bytes], bool]) -> tuple[int, bytes]:
