@@ -10,6 +10,7 @@ import typer
 from cni import __version__
 from cni.core import signals
 from cni.core.errors import Interrupted, describe
+from cni.ctl.text import printable
 from cni.ctl.vf.commands import vf
 
 if TYPE_CHECKING:
@@ -52,6 +53,6 @@ def main(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except (Exception, Interrupted) as failure:
-        sys.stderr.write(f"plait: {describe(failure)}\n")
+        sys.stderr.write(f"plait: {printable(str(describe(failure)))}\n")
         return 1
     return 0

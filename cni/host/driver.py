@@ -10,10 +10,11 @@ import os
 import time
 
 from cni.core import signals, spawn
-from cni.host import pci
+from cni.host import numvfs, pci, sriov
 
 DRIVERS = "/sys/bus/pci/drivers"
 _PROBE = "/sys/bus/pci/drivers_probe"
+_NO_IOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 _SBIN = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
 _POLL = 0.05  #: seconds between two looks
 
@@ -32,6 +33,19 @@ def iommu_group(device: str) -> int | None:
     return int(group) if group.isdecimal() else None
 
 
+def require_iommu(card: str) -> None:
+    """Raises OSError ENODEV when vfio can give no function of the card to programs."""
+    try:
+        with open(_NO_IOMMU) as file:
+            unsafe = file.read().strip() in ("Y", "1")
+    except OSError:
+        unsafe = False  # vfio is not loaded
+    if iommu_group(card) is None and not unsafe:
+        error = OSError(errno.ENODEV, "it is in no IOMMU group: make sure the IOMMU is enabled")
+        error.add_note(f"give VFs of {card} to programs")
+        raise error
+
+
 def bind(device: str, wanted: str) -> None:
     """Give the device to that driver, and to no other that matches.
 
@@ -40,10 +54,6 @@ def bind(device: str, wanted: str) -> None:
     if pci.driver(pci.PCI, device) == wanted:
         return
     what = f'bind driver "{wanted}" to {device}'
-    if "vfio" in wanted and iommu_group(device) is None:
-        error = OSError(errno.ENODEV, "it is in no IOMMU group: make sure the IOMMU is enabled")
-        error.add_note(what)
-        raise error
     _unbind(device)
     override = f"{pci.PCI}/{device}/driver_override"
     _write(override, wanted, what)
@@ -57,7 +67,7 @@ def bind_default(device: str, *, again: bool = False) -> None:
     """Give the device to the driver that the kernel chooses, if it has none or a program's.
 
     With `again` it is taken away from the kernel's first. Raises OSError ENODEV when no driver
-    takes it.
+    takes it: it has the former one then.
     """
     bound = pci.driver(pci.PCI, device)
     if bound and not is_userspace(bound) and not again:
@@ -65,11 +75,30 @@ def bind_default(device: str, *, again: bool = False) -> None:
     what = f"bind the default driver to {device}"
     _unbind(device)
     _write(f"{pci.PCI}/{device}/driver_override", "\n", what)
-    _write(_PROBE, device, what)
+    with numvfs.probed(sriov.physical_function(device)):
+        _write(_PROBE, device, what)
     if not pci.driver(pci.PCI, device):
-        error = OSError(errno.ENODEV, "no driver takes it: is its module loaded?")
+        reason = "no driver takes it: its module is not loaded (blacklisted?), or it failed"
+        error = OSError(errno.ENODEV, reason)
         error.add_note(what)
+        if bound:
+            try:
+                bind(device, bound)
+            except OSError:
+                pass  # the first error says more
         raise error
+
+
+def has_interface(device: str) -> bool:
+    """Whether it has one in any namespace: of another's, sysfs shows the folder and not what is
+    in it.
+    """
+    root = f"{pci.PCI}/{device}"
+    try:
+        children = [name for name in os.listdir(root) if name.startswith("virtio")]
+    except OSError:
+        return False
+    return any(os.path.isdir(f"{root}/{each}/net") for each in ("", *children))
 
 
 def wait_interface(device: str, seconds: float) -> str:
@@ -86,16 +115,20 @@ def wait_interface(device: str, seconds: float) -> str:
         signals.sleep(_POLL)
 
 
+def is_loaded(driver: str) -> bool:
+    return os.path.isdir(f"{DRIVERS}/{driver}")
+
+
 def load(driver: str) -> None:
     """Have the kernel load the driver's module; nothing happens when the driver is there."""
-    if os.path.isdir(f"{DRIVERS}/{driver}"):
+    if is_loaded(driver):
         return
     said = "there is no modprobe"
     modprobe = spawn.find("modprobe", _SBIN)
     if modprobe:
         done = spawn.run([modprobe, driver], os.environ, timeout=30)
         said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
-    if not os.path.isdir(f"{DRIVERS}/{driver}"):
+    if not is_loaded(driver):
         error = OSError(errno.ENODEV, f"the kernel has no such driver ({said or 'not in modules'})")
         error.add_note(f'load driver "{driver}"')
         raise error

@@ -8,9 +8,14 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from cni.core import signals
 from cni.host import pci, sriov
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _POLL = 0.05  #: seconds between two looks
 _CHANGE_WAIT = 120.0  #: seconds that the driver may take for the change, and then for the VFs
@@ -22,12 +27,40 @@ def total(pf: str) -> int:
 
 
 def current(pf: str) -> int:
-    return _number(pf, "sriov_numvfs")
+    """Counted: to read sriov_numvfs hangs as long as the driver is busy with a change."""
+    try:
+        return len(sriov.virtual_functions(pf))
+    except OSError:
+        return 0
 
 
 def are_probed(pf: str) -> bool:
     """Whether the kernel binds its driver to new VFs."""
     return _number(pf, "sriov_drivers_autoprobe", default=1) != 0
+
+
+@contextmanager
+def probed(pf: str) -> Iterator[None]:
+    """The kernel binds its driver to the PF's VFs while the body runs; else it may not even when
+    it is told to.
+    """
+    if not pf or are_probed(pf):
+        yield
+        return
+    _switch(pf, "1")
+    try:
+        yield
+    finally:
+        _switch(pf, "0")
+
+
+def _switch(pf: str, on: str) -> None:
+    try:
+        with open(f"{pci.PCI}/{pf}/sriov_drivers_autoprobe", "w") as file:
+            file.write(on)
+    except OSError as error:
+        error.add_note(f"set sriov_drivers_autoprobe of {pf} to {on}")
+        raise
 
 
 def change(pf: str, number: int) -> None:

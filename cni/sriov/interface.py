@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from cni.core import log, signals
 from cni.core.attempts import Attempts
@@ -14,10 +14,14 @@ from cni.core.errors import CniError, Code, invalid
 from cni.host import ethtool, link, pci, vf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cni.host.link import Link
     from cni.host.netns import Sandbox
     from cni.host.rtnl import Rtnl
     from cni.sriov.record import Record
+
+P = ParamSpec("P")
 
 IFF_ALLMULTI = 0x200
 #: what a pod may set, and the VF keeps on its way back
@@ -191,19 +195,26 @@ def restore(nl: Rtnl, device: Link, record: Record) -> None:
         changed = (device.flags ^ record.host_flags) & _KEPT_FLAGS
         if changed:
             attempts.run(link.set_flags, nl, device, record.host_flags, changed, "restore flags of")
-        _restore_labels(nl, device, record)
+        _restore_labels(nl, device, record, attempts)
     if record.host_flags & link.IFF_UP and not device.is_up:
         attempts.run(vf.patiently, link.set_up, nl, device)
     attempts.finish()
 
 
-def _restore_labels(nl: Rtnl, device: Link, record: Record) -> None:
-    """Alias and alternative names. Nothing depends on them, so no failure keeps the VF."""
-    labels = Attempts()
+def _restore_labels(nl: Rtnl, device: Link, record: Record, attempts: Attempts) -> None:
+    """Alias and alternative names."""
     if device.alias != record.host_alias:
-        labels.run(link.set_alias, nl, device, record.host_alias)
+        attempts.run(_label, link.set_alias, nl, device, record.host_alias)
     for name in record.host_altnames or ():
         if link.find(nl, name) is None:
-            labels.run(link.add_altnames, nl, device, [name])
-    for error in labels.errors:
-        log.warning("label not restored", interface=device.name, reason=error)
+            attempts.run(_label, link.add_altnames, nl, device, [name])
+
+
+def _label(step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Nothing depends on a label: one that can never be had does not keep the VF."""
+    try:
+        step(*args, **kwargs)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.EINVAL, errno.ERANGE, errno.EOPNOTSUPP):
+            raise
+        log.warning("label not restored", reason=error)

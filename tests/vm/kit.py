@@ -46,8 +46,7 @@ def fetch() -> None:
 def _fetch() -> None:
     began = time.monotonic()
     READY.unlink(missing_ok=True)
-    for each in (ROOT, CACHE / "apt"):
-        shutil.rmtree(each, ignore_errors=True)
+    shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir()
     print("vm: downloading QEMU and a kernel, 130 MB; they are not installed", flush=True)
     archive = Archive(CACHE / "apt")
@@ -59,13 +58,13 @@ def _fetch() -> None:
         shutil.rmtree(modules() / "kernel" / name)
     print("vm: building netdevsim, from 170 MB of the kernel's source", flush=True)
     netdevsim.build(archive, image, modules() / "updates")
-    shutil.rmtree(CACHE / "apt")
     depmod = ROOT / "usr/bin/depmod"  # kmod does what its name says
     depmod.symlink_to(tool("kmod"))
     run(depmod, "-b", ROOT, modules().name, env=environment())
     depmod.unlink()
     if "igb options" not in run(qemu(), "-device", "igb,help", env=environment()):
         raise SystemExit("vm: this QEMU has no igb card")
+    shutil.rmtree(CACHE / "apt")  # until here, for whoever has to start again
     size = int(run("du", "-sm", ROOT).split()[0])
     print(f"vm: {CACHE} is ready: {size} MB, {time.monotonic() - began:.0f} s", flush=True)
 

@@ -68,7 +68,6 @@ def _extract(deb: Path, into: Path) -> None:
                             sources.extract(each, into)
                     break
         unpacking.kill()
-    deb.unlink()
 
 
 def _driver(sources: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cni.ctl.text import printable
 from cni.ctl.vf import inventory, orphan, table
 from cni.ctl.vf.document import document
 from cni.ctl.vf.plan import KERNEL, VFIO, Wish, indices
@@ -29,6 +30,10 @@ _PF = typer.Argument(metavar="PF", help="A PF by its interface or its PCI addres
 
 def _state_dir() -> str:
     return os.environ.get("PLAIT_STATE_DIR") or "/var/lib/cni"
+
+
+def _say(line: str) -> None:
+    typer.echo(printable(line))
 
 
 @vf.command("list", help="Show PFs and their VFs: drivers, interfaces, owners, settings.")
@@ -79,7 +84,7 @@ def provision_pf(
         ),
     ] = 0,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if it takes VFs away from who uses them.")
+        bool, typer.Option("--force", help="Even if it takes VFs away from pods or the host.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the steps, do none.")] = False,
 ) -> None:  # fmt: skip
@@ -92,11 +97,11 @@ def provision_pf(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--vfs") from None
     with Rtnl() as nl:
-        world = World(nl, _state_dir(), typer.echo)
+        world = World(nl, _state_dir(), _say)
         address = inventory.find(nl, pf)
         steps = (rehearse if dry_run else provision)(world, address, wish, force=force)
     if not steps:
-        typer.echo(f"nothing to do: {pf} is so already")
+        _say(f"nothing to do: {pf} is so already")
 
 
 @vf.command(
@@ -115,4 +120,4 @@ def release_vf(
 ) -> None:
     with Rtnl() as nl:
         address = inventory.find_vf(nl, device)
-    typer.echo(orphan.release(_state_dir(), address, force=force))
+    _say(orphan.release(_state_dir(), address, force=force))

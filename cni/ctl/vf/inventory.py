@@ -10,7 +10,10 @@ from cni.host import driver, link, numvfs, pci, sriov, vf
 
 if TYPE_CHECKING:
     from cni.ctl.vf.owners import Owner
+    from cni.host.link import Link
     from cni.host.rtnl import Rtnl
+
+_RENAMES = 5  #: how often an interface may be renamed (by udev) while it is looked for
 
 
 class Vf(NamedTuple):
@@ -26,7 +29,9 @@ class Vf(NamedTuple):
     iommu_group: int | None = None
     settings: vf.Settings = vf.Settings()
     owner: Owner | None = None
+    has_interface: bool = True  #: here or in another namespace; only asked of a kernel's VF
     uses: tuple[str, ...] = ()  #: what the host does with it, for people; see uses.py
+    programs: tuple[str, ...] = ()  #: the processes that have it open, for people
 
     @property
     def is_for_programs(self) -> bool:
@@ -35,6 +40,15 @@ class Vf(NamedTuple):
     @property
     def is_away(self) -> bool:
         """Whether the kernel drives it and its interface is in another namespace."""
+        return self._is_without_interface and self.has_interface
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the kernel drives it and it has no interface anywhere, yet."""
+        return self._is_without_interface and not self.has_interface
+
+    @property
+    def _is_without_interface(self) -> bool:
         return bool(self.driver) and not self.is_for_programs and not self.interface
 
     def __str__(self) -> str:
@@ -50,6 +64,7 @@ class Pf(NamedTuple):
     numa_node: int | None = None
     total: int = 0
     present: int = 0
+    is_probed: bool = True  #: whether the kernel binds its driver to new VFs
     mtu: int = 0  #: bytes
     is_up: bool = False
     state: str = ""  #: the kernel's operational state: up, down, lowerlayerdown
@@ -120,6 +135,7 @@ def _read(nl: Rtnl, pf: str, known: dict[str, Owner]) -> Pf:
         numa_node=sriov.numa_node(pf),
         total=numvfs.total(pf),
         present=numvfs.current(pf),
+        is_probed=numvfs.are_probed(pf),
         mtu=uplink.mtu if uplink else 0,
         is_up=uplink.is_up if uplink else False,
         state=uplink.operstate.lower() if uplink else "",
@@ -130,9 +146,19 @@ def _read(nl: Rtnl, pf: str, known: dict[str, Owner]) -> Pf:
     )
 
 
+def interface(nl: Rtnl, device: str) -> Link | None:
+    """The device's own; None when it has none here."""
+    for _ in range(_RENAMES):
+        names = pci.interfaces(pci.PCI, device)
+        found = link.find(nl, names[0]) if names else None
+        if found or not names:
+            return found
+    return None
+
+
 def _read_vf(nl: Rtnl, index: int, device: str, settings: vf.Settings, owner: Owner | None) -> Vf:
-    names = pci.interfaces(pci.PCI, device)
-    own = link.find(nl, names[0]) if names else None
+    somewhere = driver.has_interface(device)  # first: what comes in between is not away
+    own = interface(nl, device)
     return Vf(
         number=index,
         address=device,
@@ -144,4 +170,5 @@ def _read_vf(nl: Rtnl, index: int, device: str, settings: vf.Settings, owner: Ow
         iommu_group=driver.iommu_group(device),
         settings=settings,
         owner=owner,
+        has_interface=somewhere or own is not None,
     )

@@ -16,15 +16,19 @@ def release(state_dir: str, device: str, *, force: bool = False) -> str:
     """
     with allocation.exclusive(state_dir, device):
         owner = owners.all_owners(state_dir).get(device)
+        found = records.of_device(state_dir, device)
         if owner is None:
-            return f"nothing to do: nobody has {device}"
+            if not found and not allocation.holder(state_dir, device):
+                return f"nothing to do: nobody has {device}"
+            owners.forget(state_dir, [device])
+            return f"done: {device} is free; forgot what was recorded of an earlier VF there"
         if owner.lives and owner.phase != ORPHAN and not force:
             raise CniError(
                 Code.TRY_AGAIN_LATER,
                 f"{device} belongs to {owner}, nothing was changed (--force takes it away)",
                 f"its network namespace {owner.netns} lives",
             )
-        found = records.of_device(state_dir, device)
+        restored = bool(found) and owners.is_current(state_dir, found[0])
         if found:
             put_back(state_dir, found[0])
         for older in found[1:]:
@@ -36,5 +40,5 @@ def release(state_dir: str, device: str, *, force: bool = False) -> str:
                 f"{device} has not come back from {owner}",
                 "its interface is in no namespace that is known; its record stays",
             )
-    what = "was restored and " if found else ""
+    what = "was restored and " if restored else ""
     return f"done: {device} {what}is free, it belonged to {owner} ({owner.phase})"

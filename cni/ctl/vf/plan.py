@@ -42,6 +42,7 @@ class Verb(Enum):
     PF_MTU = "raise the MTU of {pf} to {value}"
     DEFAULT_DRIVER = "{vf}: bind the kernel's own driver"
     ADMIN_MAC = "{vf}: let the PF keep the MAC address of its interface"
+    ANY_MAC = "{vf}: let the PF keep a MAC address for it"
     MTU = "{vf}: set MTU {value}"
     VFIO = "{vf}: bind vfio-pci"
 
@@ -83,7 +84,8 @@ def creation(pf: Pf, wish: Wish) -> list[Step]:
 
 def created(pf: Pf, wish: Wish) -> Pf:
     """The card as it will be after its creation, as far as that can be known before."""
-    vfs = tuple(Vf(number, "", "?", "?") for number in range(wish.number))
+    unknown = "?" if pf.is_probed else ""
+    vfs = tuple(Vf(number, "", unknown, unknown) for number in range(wish.number))
     return pf._replace(present=wish.number, is_up=pf.is_up or bool(wish.number), vfs=vfs)
 
 
@@ -100,11 +102,9 @@ def settings(pf: Pf, wish: Wish, *, fresh: bool = False) -> list[Step]:
 
 
 def _for_kernel(vf: Vf, mtu: int, fresh: bool) -> Iterator[Step]:
-    bound = bool(vf.driver) and not vf.is_for_programs
-    if bound and vf.is_away:
-        if not fresh:
-            return  # it is as wished for; the rest cannot be seen from here
-        bound = False  # a driver that did not come to an end
+    if vf.is_away:
+        return  # it is as wished for; the rest cannot be seen from here
+    bound = bool(vf.interface)
     if not bound:
         yield Step(Verb.DEFAULT_DRIVER, vf.number)
     if fresh or not bound or vf.settings.mac != vf.mac:
@@ -115,32 +115,52 @@ def _for_kernel(vf: Vf, mtu: int, fresh: bool) -> Iterator[Step]:
 
 def _for_programs(vf: Vf) -> Iterator[Step]:
     """A program gets the address that the PF keeps; without one, another at every start."""
-    if not (vf.is_for_programs and vf.settings.mac not in (None, NO_MAC)):
+    if vf.driver and not vf.is_for_programs:
         if not vf.interface:  # that has the address
             yield Step(Verb.DEFAULT_DRIVER, vf.number)
         # even when it looks kept: igb shows an address that it forgets when the driver goes
         yield Step(Verb.ADMIN_MAC, vf.number)
-    elif vf.driver == VFIO:
-        return
-    yield Step(Verb.VFIO, vf.number)
+    elif not vf.driver or vf.settings.mac in (None, NO_MAC):
+        yield Step(Verb.ANY_MAC, vf.number)
+    if vf.driver != VFIO:
+        yield Step(Verb.VFIO, vf.number)
 
 
-def objections(pf: Pf, steps: Sequence[Step]) -> list[str]:
-    """What the steps would take away from those who use the card."""
+def objections(pf: Pf, steps: Sequence[Step], *, fresh: bool = False) -> list[str]:
+    """What the steps would take away from those who use the card.
+
+    VFs that were just created are only in use when an attachment has taken one since.
+    """
     verbs = {step.verb for step in steps}
     indices = {step.vf for step in steps}
     found = []
-    if verbs & {Verb.REMOVE, Verb.CREATE, Verb.PF_MTU}:  # each resets the card
+    if verbs & {Verb.REMOVE, Verb.CREATE, Verb.PF_MTU} and not fresh:  # each resets the card
         found += [f"{pf.name} {use}" for use in pf.uses]
     for vf in pf.vfs:
-        if Verb.REMOVE in verbs or vf.number in indices:
+        if not (verbs & {Verb.REMOVE, Verb.PF_MTU} or vf.number in indices):
+            continue
+        if not fresh or vf.is_away or (vf.owner and vf.owner.lives):
             found += in_use(vf)
     return found
 
 
+def prohibitions(pf: Pf, steps: Sequence[Step]) -> list[str]:
+    """What not even force helps against: vfio does not let go of a device that a program has open,
+    and who asks it to can never be ended.
+    """
+    gone = any(step.verb is Verb.REMOVE for step in steps)
+    indices = {step.vf for step in steps}
+    return [
+        f"{vf} is open in {program}"
+        for vf in pf.vfs
+        if gone or vf.number in indices
+        for program in vf.programs
+    ]
+
+
 def in_use(vf: Vf) -> list[str]:
     found = []
-    if vf.owner:
+    if vf.owner and vf.owner.counts:
         where = (
             f", in {vf.owner.netns}" if vf.owner.netns and vf.owner.netns != str(vf.owner) else ""
         )
@@ -149,7 +169,8 @@ def in_use(vf: Vf) -> list[str]:
     elif vf.is_away:
         found.append(f"{vf} has its interface in another network namespace")
     name = f'{vf} "{vf.interface}"' if vf.interface else str(vf)
-    return found + [f"{name} {use}" for use in vf.uses]
+    found += [f"{name} {use}" for use in vf.uses]
+    return found + [f"{vf} is open in {program}" for program in vf.programs]
 
 
 def indices(text: str, count: int) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,12 +10,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from cni.core import signals
 from cni.core.errors import CniError, Code, Interrupted, describe
 from cni.ctl.vf import inventory, owners, uses
-from cni.ctl.vf.plan import VFIO, Verb, check, created, creation, objections, settings
-from cni.host import driver, link, numvfs, vf
+from cni.ctl.vf.plan import (
+    NO_MAC,
+    VFIO,
+    Verb,
+    check,
+    created,
+    creation,
+    objections,
+    prohibitions,
+    settings,
+)
+from cni.host import driver, link, numvfs, pci, vf
 from cni.sriov import allocation
+from cni.store.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from cni.ctl.vf.inventory import Pf, Vf
     from cni.ctl.vf.plan import Step, Wish
@@ -23,6 +36,7 @@ if TYPE_CHECKING:
 
 _INTERFACE_WAIT = 10.0  #: seconds for a driver to bring its interface
 _CARRIER_WAIT = 5.0  #: seconds for a cable to show its link, if there is one
+_LOCK_WAIT = 60.0  #: seconds for another call to come to an end
 _NAMED = 4  #: how many objections one line of an error holds
 
 
@@ -56,34 +70,58 @@ def provision(world: World, pf: str, wish: Wish, *, force: bool = False) -> int:
 
     Raises CniError: refused before any change, or saying which step failed and how things are.
     """
-    card = world.read(pf)
-    check(card, wish)
-    with _Locks(world.state_dir) as locks:
+    check(world.read(pf), wish)
+    with _alone(world, pf), _Locks(world.state_dir) as locks:
+        card = world.read(pf)
+        first, rest = _plan(card, wish)
+        if _needs_vfio(rest):
+            driver.load(VFIO)
+            driver.require_iommu(pf)
         made = 0
-        if creation(card, wish):
+        if first:
             locks.take(card.vfs)
             made = _create(world, pf, wish, force)
-        fresh = bool(made)
-        card = world.read(pf)
-        locks.take(_touched(card, settings(card, wish, fresh=fresh)))
+            card = world.read(pf)
+            locks.take(card.vfs)
+            _forget_leftovers(world, pf)
+        locks.take(_touched(card, settings(card, wish, fresh=bool(made))))
         card = world.read(pf)  # as it is under the locks
-        steps = settings(card, wish, fresh=fresh)
-        _refuse(world, card, steps, force)
+        steps = settings(card, wish, fresh=bool(made))
+        _refuse(world, card, steps, force, made)
         _do(world, card, steps)
         return made + len(steps)
+
+
+def _alone(world: World, pf: str) -> AbstractContextManager[None]:
+    """No other call of this kind works on the card in the body."""
+    path = f"{world.state_dir}/sriov/pci/pf_lock/{pf}.provision.lock"
+    return locked(path, _LOCK_WAIT, what=f"the lock for the provisioning of {pf}")
 
 
 def rehearse(world: World, pf: str, wish: Wish, *, force: bool = False) -> int:
     """Say the steps and do none; raises CniError where `provision` would refuse."""
     card = world.read(pf)
     check(card, wish)
-    first = creation(card, wish)
+    first, rest = _plan(card, wish)
     later = created(card, wish) if first else card
-    rest = settings(later, wish, fresh=bool(first))
+    if _needs_vfio(rest):
+        driver.require_iommu(pf)
+        if not driver.is_loaded(VFIO):
+            world.say(f"would load the module of {VFIO}")
     for step in (*first, *rest):
         world.say(f"would {step.describe(later)}")
     _refuse(world, card, first or rest, force)
     return len(first) + len(rest)
+
+
+def _plan(card: Pf, wish: Wish) -> tuple[list[Step], list[Step]]:
+    """The steps that create VFs, and those that follow."""
+    first = creation(card, wish)
+    return first, settings(created(card, wish) if first else card, wish, fresh=bool(first))
+
+
+def _needs_vfio(steps: Iterable[Step]) -> bool:
+    return any(step.verb is Verb.VFIO for step in steps)
 
 
 def _create(world: World, pf: str, wish: Wish, force: bool) -> int:
@@ -95,20 +133,35 @@ def _create(world: World, pf: str, wish: Wish, force: bool) -> int:
         return len(steps)
 
 
+def _forget_leftovers(world: World, pf: str) -> None:
+    """Of what was at the addresses of new VFs, whose locks are held; not of an ADD that was faster
+    than we.
+    """
+    vfs = world.read(pf).vfs
+    owners.forget(world.state_dir, [vf.address for vf in vfs if not (vf.owner and vf.owner.lives)])
+
+
 def _touched(card: Pf, steps: Sequence[Step]) -> list[Vf]:
     indices = {step.vf for step in steps}
     return [each for each in card.vfs if each.number in indices]
 
 
-def _refuse(world: World, card: Pf, steps: Sequence[Step], force: bool) -> None:
-    if force or not steps:
+def _refuse(world: World, card: Pf, steps: Sequence[Step], force: bool, made: int = 0) -> None:
+    """`made`: how many steps were done before, which created the VFs."""
+    if not steps:
         return
-    found = objections(uses.add_to(world.nl, card), steps)
+    card = uses.add_to(world.nl, card)
+    found = prohibitions(card, steps)
+    hint = "end the program first"
+    if not found and not force:
+        found = objections(card, steps, fresh=bool(made))
+        hint = "--force does it all the same"
     if found:
+        state = "its VFs are new and not set up" if made else "nothing was changed"
         more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise CniError(
             Code.TRY_AGAIN_LATER,
-            f"{card.name} is in use, nothing was changed (--force does it all the same)",
+            f"{card.name} is in use, {state} ({hint})",
             "; ".join(found[:_NAMED]) + more,
         )
 
@@ -126,10 +179,12 @@ def _do(world: World, card: Pf, steps: Sequence[Step]) -> None:
 def _failed(card: Pf, step: Step, number: int, total: int, cause: BaseException) -> CniError:
     said = describe(cause)
     now = f"{card.name} has {numvfs.current(card.address)} VFs now"
+    passing = isinstance(cause, (TimeoutError, Interrupted)) or said.code == Code.TRY_AGAIN_LATER
+    hint = "; the same command again goes on from there" if passing else ""
     return CniError(
         said.code,
         f"cannot {step.describe(card)}: {said}",
-        f"{now}, {number} of {total} steps are done; the same command again goes on from there",
+        f"{now}, {number} of {total} steps are done{hint}",
     )
 
 
@@ -146,8 +201,7 @@ def _pf_up(world: World, card: Pf, _: Step) -> None:
 
 def _remove(world: World, card: Pf, _: Step) -> None:
     numvfs.change(card.address, 0)
-    for each in card.vfs:
-        owners.forget(world.state_dir, each.address)
+    owners.forget(world.state_dir, [each.address for each in card.vfs])
 
 
 def _create_vfs(world: World, card: Pf, step: Step) -> None:
@@ -171,14 +225,15 @@ def _vf(card: Pf, step: Step) -> Vf:
 
 
 def _interface(world: World, card: Pf, step: Step) -> Link:
-    name = driver.wait_interface(_vf(card, step).address, _INTERFACE_WAIT)
-    return link.get(world.nl, name)
+    device = _vf(card, step).address
+    name = driver.wait_interface(device, _INTERFACE_WAIT)
+    return inventory.interface(world.nl, device) or link.get(world.nl, name)
 
 
 def _default_driver(_: World, card: Pf, step: Step) -> None:
     """Bound anew when the interface is in another namespace: it gets another one here."""
     device = _vf(card, step)
-    driver.bind_default(device.address, again=not device.interface)
+    driver.bind_default(device.address, again=device.is_away)
     try:
         driver.wait_interface(device.address, _INTERFACE_WAIT)
     except TimeoutError:
@@ -188,10 +243,22 @@ def _default_driver(_: World, card: Pf, step: Step) -> None:
 
 
 def _admin_mac(world: World, card: Pf, step: Step) -> None:
-    device = _vf(card, step)
     mac = _interface(world, card, step).mac
+    vf.patiently(_put_mac, world, card, _vf(card, step).number, mac)
+
+
+def _any_mac(world: World, card: Pf, step: Step) -> None:
+    """The one that the PF shows, or a random one: nobody has given the VF any."""
+    device, (first, *others) = _vf(card, step), os.urandom(6)
+    mac = ":".join(f"{each:02x}" for each in (first & 0xFC | 0x02, *others))  # local, unicast
+    shown = device.settings.mac
+    vf.patiently(_put_mac, world, card, device.number, mac if shown in (None, NO_MAC) else shown)
+
+
+def _put_mac(world: World, card: Pf, number: int, mac: str) -> None:
+    """The PF is locked for the one request: others need not wait for this VF's reset."""
     with allocation.exclusive_pf(world.state_dir, card.address):
-        vf.put(world.nl, _uplink(world, card), device.number, "mac", mac)
+        vf.put(world.nl, _uplink(world, card), number, "mac", mac)
 
 
 def _mtu(world: World, card: Pf, step: Step) -> None:
@@ -200,12 +267,13 @@ def _mtu(world: World, card: Pf, step: Step) -> None:
 
 def _vfio(_: World, card: Pf, step: Step) -> None:
     device = _vf(card, step).address
-    driver.load(VFIO)
+    before = pci.driver(pci.PCI, device)
     try:
         driver.bind(device, VFIO)
     except OSError:
         try:
-            driver.bind_default(device)
+            if before:
+                driver.bind(device, before)
         except OSError:
             pass  # the first error says more
         raise
@@ -218,6 +286,7 @@ _ACTIONS: dict[Verb, Callable[[World, Pf, Step], None]] = {
     Verb.PF_MTU: _pf_mtu,
     Verb.DEFAULT_DRIVER: _default_driver,
     Verb.ADMIN_MAC: _admin_mac,
+    Verb.ANY_MAC: _any_mac,
     Verb.MTU: _mtu,
     Verb.VFIO: _vfio,
 }

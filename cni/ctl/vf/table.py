@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cni.ctl.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,7 +32,7 @@ def show(pfs: Sequence[Pf], out: TextIO) -> None:
     for number, pf in enumerate(pfs):
         if number:
             console.print()
-        console.print(Text(headline(pf), style="bold"))
+        console.print(Text(printable(headline(pf)), style="bold"))
         if pf.vfs:
             console.print(_table(pf))
 
@@ -71,7 +73,7 @@ def _table(pf: Pf) -> Table:
     for name in _COLUMNS:
         table.add_column(name, no_wrap=True, justify="right" if name in _NUMBERS else "left")
     for vf in pf.vfs:
-        table.add_row(*map(Text, row(vf)))
+        table.add_row(*(Text(printable(each)) for each in row(vf)))
     return table
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from cni.host.link import Link
     from cni.host.rtnl import Rtnl
 
+#: whose parent is a peer, by an index that can be of another namespace
+_PAIRS = frozenset({"veth", "netkit", "vxcan"})
+
 
 def add_to(nl: Rtnl, pf: Pf) -> Pf:
     """The same card, its `uses` and those of its VFs filled in."""
@@ -26,14 +29,14 @@ def add_to(nl: Rtnl, pf: Pf) -> Pf:
     return pf._replace(
         uses=of(pf.interface),
         vfs=tuple(
-            each._replace(uses=(*of(each.interface), *programs.get(each.address, ())))
+            each._replace(uses=of(each.interface), programs=tuple(programs.get(each.address, ())))
             for each in pf.vfs
         ),
     )
 
 
 def _programs(pf: Pf) -> dict[str, list[str]]:
-    """Of each VF that a program may have, which do; all processes are looked at once."""
+    """Of each VF that programs may have, those that do; all processes are looked at once."""
     devices = {
         path: vf.address
         for vf in pf.vfs
@@ -42,7 +45,7 @@ def _programs(pf: Pf) -> dict[str, list[str]]:
     }
     found: dict[str, list[str]] = {}
     for path, program in driver.programs_with(set(devices)):
-        found.setdefault(devices[path], []).append(f"is open in {program}")
+        found.setdefault(devices[path], []).append(program)
     return found
 
 
@@ -68,4 +71,25 @@ def _uses(nl: Rtnl, own: Link, carrying: set[int], links: list[Link]) -> list[st
     if own.master:
         masters = [each.name for each in links if each.ifindex == own.master]
         found.append(f'is a port of "{"".join(masters) or own.master}"')
+    upper = [f'"{each.name}"' for each in on_top(own, links)]
+    if upper:
+        found.append(f"has {', '.join(upper)} on top")
+    return found
+
+
+def on_top(own: Link, links: list[Link]) -> list[Link]:
+    """The VLANs, macvlans and the like upon the link, and those upon them: they go with it.
+
+    Those that are in other namespaces cannot be seen.
+    """
+    found: list[Link] = []
+    front = {own.ifindex}
+    while front:
+        upper = [
+            each
+            for each in links
+            if each.parent in front and each.kind not in _PAIRS and each not in found
+        ]
+        found += upper
+        front = {each.ifindex for each in upper}
     return found

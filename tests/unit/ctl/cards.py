@@ -31,6 +31,11 @@ def away(number: int, **changes: Any) -> Vf:
     return vf(number, interface="", mac="", mtu=0, **changes)
 
 
+def late(number: int, **changes: Any) -> Vf:
+    """Of a driver that has not brought an interface."""
+    return away(number, has_interface=False, **changes)
+
+
 def pf(*vfs: Vf, **changes: Any) -> Pf:
     usual = Pf(
         "0000:21:00.0", "pf0", "igb", numa_node=0, total=7, present=len(vfs), mtu=1500,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cni.core.errors import CniError
 from cni.ctl.vf import orphan
-from cni.ctl.vf.owners import Owner, all_owners
+from cni.ctl.vf.owners import Owner, all_owners, forget
 from cni.sriov.allocation import namespace
 
 if TYPE_CHECKING:
@@ -62,7 +63,27 @@ def test_another_namespace_at_the_same_path(tmp_path: Path) -> None:
 
 def test_before_a_restart(tmp_path: Path) -> None:
     record(tmp_path, "c-net1", containerID="c", ifName="net1", netns=LIVING, bootID="another")
-    assert all_owners(str(tmp_path))[DEVICE].phase == "stale"
+    allocation(tmp_path, LIVING)
+    assert all_owners(str(tmp_path)) == {}
+    said = orphan.release(str(tmp_path), DEVICE)
+    assert said.startswith(f"done: {DEVICE} is free; forgot") and "restored" not in said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "lock" not in path.name]
+
+
+def test_a_vf_that_was_made_anew(tmp_path: Path) -> None:
+    """The pod of the record lives, and has lost its VF."""
+    record(tmp_path, "c-net1", containerID="c", ifName="net1", netns=LIVING, instance=7)
+    assert all_owners(str(tmp_path)) == {}
+    allocation(tmp_path, "/proc/thread-self/ns/net")
+    assert all_owners(str(tmp_path))[DEVICE].phase == "allocated"
+    forget(str(tmp_path), [DEVICE, "0000:21:10.2"])
+    assert orphan.release(str(tmp_path), DEVICE) == f"nothing to do: nobody has {DEVICE}"
+
+
+def test_what_counts() -> None:
+    owner = Owner("", "", "", "/run/netns/gone", "stale", lives=False)
+    assert not owner.counts
+    assert owner._replace(lives=True).counts and owner._replace(container_id="c").counts
 
 
 def test_of_the_original(tmp_path: Path) -> None:
@@ -89,5 +110,5 @@ def test_an_allocation_alone(tmp_path: Path) -> None:
 def test_the_newest_record_counts(tmp_path: Path) -> None:
     for number, name in enumerate(("old-net1", "new-net1")):
         record(tmp_path, name, containerID=name[:3], ifName="net1", netns=LIVING)
-        os.utime(tmp_path / "sriov" / name, (number, number))
+        os.utime(tmp_path / "sriov" / name, (time.time() + number, time.time() + number))
     assert all_owners(str(tmp_path))[DEVICE].container_id == "new"

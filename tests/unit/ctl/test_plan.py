@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cni.core.errors import CniError
+from cni.ctl.vf.owners import Owner
 from cni.ctl.vf.plan import (
     VFIO,
     Step,
@@ -17,14 +18,16 @@ from cni.ctl.vf.plan import (
     creation,
     indices,
     objections,
+    prohibitions,
     settings,
 )
 from cni.host.vf import Settings
-from tests.unit.ctl.cards import OWNER, away, for_programs, pf, vf
+from tests.unit.ctl.cards import OWNER, away, for_programs, late, pf, vf
 
 if TYPE_CHECKING:
     from cni.ctl.vf.inventory import Pf, Vf
 
+LEFT = Owner("", "", "", "/run/netns/gone", "stale", lives=False)
 NOT_KEPT = Settings(mac="00:00:00:00:00:00")
 
 
@@ -66,15 +69,17 @@ def test_what_is_so_already_takes_no_steps() -> None:
         (for_programs(0), "netdevice", [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC]),
         (vf(0, driver="", interface=""), "netdevice", [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC]),
         (vf(0), VFIO, [Verb.ADMIN_MAC, Verb.VFIO]),
-        (vf(0, driver="", interface=""), VFIO, [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC, Verb.VFIO]),
-        (for_programs(0, settings=NOT_KEPT), VFIO,
-         [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC, Verb.VFIO]),
+        (late(0), "netdevice", [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC]),
+        (vf(0, driver="", interface=""), VFIO, [Verb.ANY_MAC, Verb.VFIO]),
+        (for_programs(0, settings=NOT_KEPT), VFIO, [Verb.ANY_MAC]),
+        (for_programs(0, "igb_uio", settings=NOT_KEPT), VFIO, [Verb.ANY_MAC, Verb.VFIO]),
         (for_programs(0, "igb_uio"), VFIO, [Verb.VFIO]),
         (away(0), VFIO, [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC, Verb.VFIO]),
+        (late(0), VFIO, [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC, Verb.VFIO]),
     ],
 )  # fmt: skip
 def test_a_driver(device: Vf, driver: str, expected: list[Verb]) -> None:
-    """A program's VF keeps the MAC address that its interface had."""
+    """A program's VF keeps the MAC address that its interface had, or gets one."""
     assert verbs(settings(pf(device), Wish(1, driver)), 0) == expected
 
 
@@ -104,8 +109,9 @@ def test_fresh_vfs_get_everything() -> None:
     steps = settings(card, wish, fresh=True)
     assert verbs(steps) == [Verb.PF_MTU]
     assert verbs(steps, 1) == [Verb.ADMIN_MAC, Verb.MTU]
-    late = settings(pf(away(0)), Wish(1), fresh=True)  # without an interface yet
-    assert verbs(late, 0) == [Verb.DEFAULT_DRIVER, Verb.ADMIN_MAC]
+    assert settings(pf(away(0)), Wish(1), fresh=True) == []  # somebody was faster
+    unprobed = created(pf(is_probed=False), wish)
+    assert verbs(settings(unprobed, Wish(2, VFIO), fresh=True), 1) == [Verb.ANY_MAC, Verb.VFIO]
 
 
 def test_what_can_never_be() -> None:
@@ -137,7 +143,11 @@ def test_descriptions_name_the_device() -> None:
         ),
         (away(0), "VF 0 (0000:21:10.0) has its interface in another network namespace"),
         (
-            for_programs(0, uses=("is open in testpmd (7)",)),
+            away(0, owner=LEFT),
+            "VF 0 (0000:21:10.0) has its interface in another network namespace",
+        ),
+        (
+            for_programs(0, programs=("testpmd (7)",)),
             "VF 0 (0000:21:10.0) is open in testpmd (7)",
         ),
         (
@@ -150,7 +160,30 @@ def test_objections(device: Vf, said: str) -> None:
     card = pf(device, vf(1))
     assert objections(card, [Step(Verb.REMOVE)]) == [said]
     assert objections(card, [Step(Verb.VFIO, 0)]) == [said]
-    assert objections(card, [Step(Verb.VFIO, 1), Step(Verb.PF_MTU)]) == []
+    assert objections(card, [Step(Verb.VFIO, 1)]) == []
+    # a card that is reset disturbs all
+    assert objections(card, [Step(Verb.MTU, 1), Step(Verb.PF_MTU)]) == [said]
+
+
+def test_a_forgotten_file_is_no_objection() -> None:
+    assert objections(pf(vf(0, owner=LEFT)), [Step(Verb.REMOVE)]) == []
+
+
+def test_who_has_a_vf_that_was_just_created() -> None:
+    stale = OWNER._replace(phase="stale", lives=False)
+    card = pf(vf(0, owner=stale, uses=("is a port",)), vf(1, owner=OWNER), away(2))
+    steps = [Step(Verb.PF_MTU), *(Step(Verb.VFIO, number) for number in range(3))]
+    said = objections(card._replace(uses=("carries",)), steps, fresh=True)
+    assert [line[:4] for line in said] == ["VF 1", "VF 2"]
+
+
+def test_a_program_is_never_robbed() -> None:
+    """The kernel waits for it in the unbinding, for ever."""
+    card = pf(for_programs(0, programs=("testpmd (7)",)), vf(1))
+    said = ["VF 0 (0000:21:10.0) is open in testpmd (7)"]
+    assert prohibitions(card, [Step(Verb.REMOVE)]) == said
+    assert prohibitions(card, [Step(Verb.DEFAULT_DRIVER, 0)]) == said
+    assert prohibitions(card, [Step(Verb.PF_MTU), Step(Verb.VFIO, 1)]) == []
 
 
 def test_the_card_is_not_reset_under_the_node() -> None:

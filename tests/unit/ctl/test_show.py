@@ -64,6 +64,12 @@ def test_markup_in_a_name_is_text() -> None:
     assert " [red]:x: " in line
 
 
+def test_what_a_terminal_would_obey_is_not_shown() -> None:
+    hostile = OWNER._replace(network="a\nb\x1b[31m", netns="/x\r\udcff")
+    lines = shown(pf(away(0, owner=hostile)))
+    assert len(lines) == 3 and "in /x??    a?b?[31m/c1/net1  " in lines[2]
+
+
 def test_no_cards() -> None:
     assert shown() == ["no SR-IOV network card"]
 

@@ -66,6 +66,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (CniError(Code.INVALID_CONFIG, "no", "because"), "plait: no; because\n"),
         (OSError(16, "Device or resource busy"), "plait: cannot use file; EBUSY: "),
+        (CniError(Code.INVALID_CONFIG, "no\x1b[31m", "a\nb"), "plait: no?[31m; a?b\n"),
         (KeyError("x"), "plait: internal error: KeyError: 'x'\n"),
     ],
 )

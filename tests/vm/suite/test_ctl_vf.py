@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cni.ctl import app
+from cni.host import driver as drives
+from cni.host import numvfs as numbers
 from tests.netns.confs import static
 from tests.vm.card import ip
 
@@ -145,7 +147,7 @@ def test_list_names_the_owner(plait: Tool, machine: Node, cards: list[Pf]) -> No
     vf, pod = cards[1].vfs[3], machine.pod()
     machine.call("ADD", sriov(vf), pod, "net1").ok()
     shown = plait.vf(vf)
-    assert shown["interface"] == ""
+    assert shown["interface"] == "" and drives.has_interface(vf.address)
     assert shown["owner"] == {
         "network": "net", "containerID": pod.name, "ifName": "net1", "netns": pod.path,
         "phase": "done",
@@ -159,10 +161,23 @@ def test_list_names_the_owner(plait: Tool, machine: Node, cards: list[Pf]) -> No
 # provision
 
 
-def test_from_none_to_four_and_again(plait: Tool, card: Pf) -> None:
+def leftovers(machine: Node, card: Pf) -> list[Path]:
+    """What an earlier boot leaves of VFs that come again at the same addresses."""
+    state = machine.state / "sriov"
+    (state / "pci").mkdir(parents=True, exist_ok=True)
+    fields = {"deviceID": card.vfs[1].address, "name": "net", "OrigVfState": {}}
+    extra = {"containerID": "c", "ifName": "net1", "netns": "/proc/self/ns/net", "bootID": "0"}
+    (state / "c-net1").write_text(json.dumps({**fields, "x": extra}))
+    (state / "pci" / card.vfs[1].address).write_text("/proc/self/ns/net")
+    (state / "pci" / card.vfs[2].address).write_text("/var/run/netns/gone")
+    return [state / "c-net1", *(state / "pci" / vf.address for vf in card.vfs[1:3])]
+
+
+def test_from_none_to_four_and_again(plait: Tool, machine: Node, card: Pf) -> None:
     assert plait("provision", "pf0", "--num", "0").ok() == ["done: remove all VFs of pf0"]
     assert plait.list("pf0")["vfs"] == []
     ip("link", "set", "pf0", "down")
+    left = leftovers(machine, card)
     rehearsed = plait("provision", "pf0", "--num", "4", "--mtu", "2000", "--dry-run").ok()
     assert numvfs(card) == 0
     done = plait("provision", "pf0", "--num", "4", "--mtu", "2000").ok()
@@ -170,6 +185,7 @@ def test_from_none_to_four_and_again(plait: Tool, card: Pf) -> None:
         "done: bring up pf0", "done: create 4 VFs of pf0", "done: raise the MTU of pf0 to 2000",
     ]  # fmt: skip
     assert len(done) == len(rehearsed) == 3 + 4 * 2
+    assert not any(each.exists() for each in left)
     card.vfs = card.vfs[:4]
     assert numvfs(card) == 4 and drivers(card) == ["igbvf"] * 4
     assert told(card) == interface_macs(card)
@@ -197,6 +213,8 @@ def test_a_vf_in_a_pod_is_in_the_way(plait: Tool, machine: Node, card: Pf) -> No
     # another VF can be changed meanwhile
     plait("provision", "pf0", "--num", "4", "--vfs", "2", "--mtu", "1400").ok()
     plait("provision", "pf0", "--num", "4", "--vfs", "2", "--mtu", "1500").ok()
+    # a card that is reset disturbs every VF
+    assert "VF 1" in plait("provision", "pf0", "--num", "4", "--vfs", "2", "--mtu", "2000").error()
     vfio = ("provision", "pf0", "--num", "4", "--vfs", "1", "--driver", "vfio-pci")
     assert "VF 1" in plait(*vfio).error()
     assert numvfs(card) == 4 and "net1" in pod.links()
@@ -214,19 +232,50 @@ def test_what_the_host_uses_is_in_the_way(plait: Tool, cards: list[Pf]) -> None:
     ip("link", "add", "link", "pf0", "name", "uplink", "type", "vlan", "id", "9")
     ip("link", "set", "uplink", "up")
     ip("route", "add", "default", "dev", "uplink")
+    ip("link", "add", "link", "pf0v6", "name", "stor", "type", "vlan", "id", "9")
+    ip("link", "add", "link", "stor", "name", "upon", "type", "macvlan")
     try:
         error = plait("provision", "pf0", "--num", "2").error()
         assert "pf0 carries a default route of this node" in error
+        assert 'pf0 has "uplink" on top' in error and '"pf0v6" has "stor", "upon" on top' in error
         assert '"pf0v5" has the address 10.9.0.1/24' in error
         # what only changes a VF does not disturb the others, nor the PF
         plait("provision", "pf0", "--num", "7", "--vfs", "4", "--mtu", "1400").ok()
     finally:
         ip("link", "delete", "uplink")
+        ip("link", "delete", "stor")
         ip("address", "flush", "dev", "pf0v5")
         ip("link", "set", "pf0v4", "mtu", "1500")
 
 
-def test_to_programs_and_back(plait: Tool, card: Pf) -> None:
+def without_probing(plait: Tool, card: Pf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs need no driver of the kernel's, and a VF keeps what it has when there is none."""
+    command, vf = ("provision", "pf0", "--num", "7", "--vfs", "5"), card.vfs[5]
+    autoprobe = card.path / "sriov_drivers_autoprobe"
+    autoprobe.write_text("0")
+    try:
+        (vf.path / "driver/unbind").write_text(vf.address)
+        for mac in ([], ["mac", "00:00:00:00:00:00"]):
+            if mac:
+                ip("link", "set", "pf0", "vf", "5", *mac)
+            done = plait(*command, "--driver", "vfio-pci").ok()
+            assert [line.partition("): ")[2] for line in done] == [
+                "let the PF keep a MAC address for it", *([] if mac else ["bind vfio-pci"]),
+            ]  # fmt: skip
+            assert vf.driver == "vfio-pci" and told(card)[5][1] in "26ae"
+            assert told(card)[5] != "00:00:00:00:00:00"
+        with monkeypatch.context() as patch:
+            patch.setattr(numbers, "are_probed", lambda _: True)  # as with no module loaded
+            error = plait(*command).error()
+        assert "no driver takes it: its module is not loaded (blacklisted?)" in error
+        assert "goes on" not in error and vf.driver == "vfio-pci"
+        plait(*command).ok()
+        assert autoprobe.read_text().strip() == "0" and vf.driver == "igbvf"
+    finally:
+        autoprobe.write_text("1")
+
+
+def test_to_programs_and_back(plait: Tool, card: Pf, monkeypatch: pytest.MonkeyPatch) -> None:
     ip("link", "set", "pf0", "vf", "2", "mac", "00:00:00:00:00:00")
     macs = interface_macs(card)
     vfio = ("provision", "pf0", "--num", "7", "--driver", "vfio-pci", "--vfs", "2-3")
@@ -235,17 +284,21 @@ def test_to_programs_and_back(plait: Tool, card: Pf) -> None:
         "let the PF keep the MAC address of its interface", "bind vfio-pci",
     ] * 2  # fmt: skip
     assert drivers(card) == ["igbvf"] * 2 + ["vfio-pci"] * 2 + ["igbvf"] * 3
+    assert [drives.has_interface(vf.address) for vf in card.vfs[1:3]] == [True, False]
     assert told(card)[2:4] == macs[2:4]
     shown = plait.vf(card.vfs[2])
     assert (shown["driver"], shown["interface"], shown["mac"]) == ("vfio-pci", "", macs[2])
     assert plait(*vfio).ok() == ["nothing to do: pf0 is so already"]
     with open(f"/dev/vfio/{card.vfs[3].iommu_group}", "rb"):
-        error = plait("provision", "pf0", "--num", "7").error()
-        assert f"VF 3 ({card.vfs[3].address}) is open in " in error and f"({os.getpid()})" in error
-        assert "VF 2" not in error
+        for number in ("7", "2"):
+            error = plait("provision", "pf0", "--num", number, "--force").error()
+            assert f"VF 3 ({card.vfs[3].address}) is open in " in error
+            assert f"({os.getpid()})" in error and "nothing was changed" in error
+            assert "VF 2" not in error and "--force" not in error
     plait("provision", "pf0", "--num", "7", "--vfs", "2-3").ok()
     assert drivers(card) == ["igbvf"] * 7
     assert told(card)[2:4] == macs[2:4] == interface_macs(card)[2:4]
+    without_probing(plait, card, monkeypatch)
 
 
 def test_a_step_that_fails_says_how_things_are(plait: Tool, cards: list[Pf]) -> None:
@@ -253,7 +306,7 @@ def test_a_step_that_fails_says_how_things_are(plait: Tool, cards: list[Pf]) -> 
     error = plait("provision", "pf0", "--num", "7", "--mtu", "60000").error()
     assert error.startswith("plait: cannot raise the MTU of pf0 to 60000: ")
     assert 'set MTU 60000 of "pf0"; EINVAL' in error
-    assert "pf0 has 7 VFs now, 0 of" in error
+    assert "pf0 has 7 VFs now, 0 of" in error and "goes on" not in error
     assert plait("provision", "pf0", "--num", "7").ok() == ["nothing to do: pf0 is so already"]
 
 
