@@ -111,9 +111,19 @@ class Pf:
             each.settle()
         # a change of the number resets the card, and until it is back it refuses rates
         self.wait_for_carrier()
+        wait_for(f"addresses of the VFs of {self}", self._knows_addresses)
 
     def _netdevs(self) -> list[str]:
         return [each.name for each in (self.path / "net").glob("*")]
+
+    def _knows_addresses(self) -> bool:
+        """The card may have forgotten, in its reset, what a VF told it; then the VF repeats it."""
+        infos = self.vf_infos()
+        forgotten = [vf for vf in self.vfs if infos[vf.index]["address"] != vf.mac]
+        for vf in forgotten:
+            ip("link", "set", vf.name, "address", f"02:00:00:0f:00:0{vf.index}")
+            ip("link", "set", vf.name, "address", vf.mac)  # an equal one would not reach the card
+        return not forgotten
 
     def wait_for_carrier(self) -> None:
         carrier = Path(f"/sys/class/net/{self.name}/carrier")
@@ -124,7 +134,9 @@ class Pf:
 
     def snapshot(self) -> list[str]:
         """All that can be seen of the card and its VFs, some lines for each."""
-        links = {each["ifname"]: each for each in ip("address")}
+        return self._seen({each["ifname"]: each for each in ip("address")})
+
+    def _seen(self, links: dict[str, Any]) -> list[str]:
         seen = [f"{self.name} {_facts(links[self.name])}"]
         for vf in self.vfs:
             where = f"{vf.netdev} {_facts(links[vf.netdev])}" if vf.netdev else "no interface here"
@@ -132,6 +144,12 @@ class Pf:
         infos = links[self.name].get("vfinfo_list", [])
         seen += [f"{self.name} vf {each.pop('vf')}: told {json.dumps(each)}" for each in infos]
         return seen
+
+
+def snapshot(pfs: list[Pf]) -> list[str]:
+    """The same of several cards."""
+    links = {each["ifname"]: each for each in ip("address")}
+    return [line for pf in pfs for line in pf._seen(links)]
 
 
 def _facts(link: dict[str, Any]) -> str:
