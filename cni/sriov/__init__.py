@@ -193,10 +193,10 @@ def check(req: Request) -> None:
             raise configure.failed(f"Interface {entry.name} is not VF {wish.device}")
         if not found.is_up:
             raise configure.failed(f"Interface {entry.name} is down")
-        wanted = {"MAC address": wish.mac or found.mac, "MTU": wish.mtu or found.mtu}
-        for (what, value), held in zip(wanted.items(), (found.mac, found.mtu), strict=True):
-            if value != held:
-                raise configure.failed(f"Interface {entry.name} has {what} {held}, not {value}")
+        if wish.mac not in ("", found.mac):
+            raise configure.failed(f"{entry.name} has MAC address {found.mac}, not {wish.mac}")
+        if wish.mtu not in (0, found.mtu):
+            raise configure.failed(f"{entry.name} has MTU {found.mtu}, not {wish.mtu}")
         configure.check_addresses(sandbox, found, req.prev_result or Result())
 
 
@@ -205,7 +205,7 @@ def check_settings(wish: Wish) -> None:
     with Rtnl() as nl:
         port = settings.find_port(nl, wish.device)
         present = settings.read(nl, port)
-    for name, value in settings.differing(wish.settings, present).items():
+    for name, value in settings.contradicted(wish.settings, present).items():
         held = settings.spell(name, getattr(present, name))
         raise configure.failed(
             f"VF {port.vf_index} of {port.uplink.name} has {held}, expected"

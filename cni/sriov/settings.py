@@ -85,6 +85,12 @@ def differing(wanted: Settings, present: Settings) -> dict[str, Any]:
     return {name: value for name, value in wanted.known().items() if value != held[name]}
 
 
+def contradicted(wanted: Settings, present: Settings) -> dict[str, Any]:
+    """The wishes of which the PF tells another value; a driver need not tell any."""
+    told = present.known()
+    return {name: value for name, value in differing(wanted, present).items() if name in told}
+
+
 def _put(nl: Rtnl, state_dir: str, port: Port, name: str, value: Any) -> None:
     try:
         vf.patiently(_put_once, nl, state_dir, port, name, value)

@@ -19,12 +19,16 @@ _KEYS = ("deviceID", "vlan", "vlanQoS", "vlanProto", "mac", "spoofchk", "trust",
 
 
 class Wish(NamedTuple):
-    """The VF by its PCI address, its settings on the PF, MAC and MTU of its interface."""
+    """The VF by its PCI address, its settings on the PF, the MTU of its interface."""
 
     device: str
     settings: Settings
-    mac: str = ""
     mtu: int = 0  #: bytes; 0 leaves it
+
+    @property
+    def mac(self) -> str:
+        """Of the interface too; empty leaves it."""
+        return self.settings.mac or ""
 
 
 def parse(req: Request) -> Wish:
@@ -32,16 +36,15 @@ def parse(req: Request) -> Wish:
     conf: Sriov = load("cni.conf:Sriov", req.config)
     for key, meant in misspelt(req.config):
         log.warning("unknown key", key=key, meant=meant)
-    address = _mac(req, conf)
     settings = Settings(
         vlan=_vlan(conf),
-        mac=address or None,
+        mac=_mac(req, conf) or None,
         rate=_rate(conf),
         spoofchk=_switch("spoofchk", conf.spoofchk),
         trust=_switch("trust", conf.trust),
         link_state=conf.link_state or None,
     )
-    return Wish(_device(conf), settings, address, conf.mtu)
+    return Wish(_device(conf), settings, conf.mtu)
 
 
 def misspelt(config: Json) -> list[tuple[str, str]]:
