@@ -64,6 +64,9 @@ class Process:
         self._popen.stdin = None
         self._stdin = None
 
+    def is_running(self) -> bool:
+        return self._popen.poll() is None
+
     def signal(self, number: int) -> None:
         self._popen.send_signal(number)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.netns.confs import Conf
-    from tests.netns.node import Node
+    from tests.netns.node import Node, Process
 
 BOUND = 30  #: seconds: what is not done by then hangs
 
@@ -145,21 +145,25 @@ def test_signal_while_another_add_holds_the_lock(node: Node) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = node.start("ADD", confs.bridge(ipam=confs.static("10.1.2.3/24")), pod)
         process.feed()
-        until(lambda: _has_the_namespace(process.pid))
+        until(lambda: _has_the_namespace(process))
         process.signal(signal.SIGTERM)
         process.finish(BOUND).error(11)
     assert node.snapshot(pod) == before
 
 
-def _has_the_namespace(pid: int) -> bool:
+def _has_the_namespace(process: Process) -> bool:
     """It has opened the pod's: next comes the lock."""
-    directory = f"/proc/{pid}/fd"
+    assert process.is_running(), process.finish(BOUND)
+    directory = f"/proc/{process.pid}/fd"
+    return any(_target(f"{directory}/{fd}").startswith("net:") for fd in os.listdir(directory))
+
+
+def _target(link: str) -> str:
+    """What it leads to; nothing for a descriptor that was closed meanwhile, as the lock's is."""
     try:
-        return any(
-            os.readlink(f"{directory}/{fd}").startswith("net:") for fd in os.listdir(directory)
-        )
-    except OSError:
-        return False
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
 
 
 def test_signal_during_delete(node: Node, slow: Slow) -> None:
