@@ -5,12 +5,14 @@ Numbers and strings must be what they say, booleans may be what Go configuration
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictInt, StrictStr
+from pydantic import BaseModel, Field, StrictFloat, StrictInt, StrictStr
 
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Rate = Annotated[StrictInt, Field(ge=0)]
+Seconds = Annotated[StrictFloat, Field(ge=0, le=600)]
+Attempts = Annotated[StrictInt, Field(ge=0, le=100)]
 
 
 class PortMapping(BaseModel):
@@ -51,28 +53,43 @@ class Selection(BaseModel):
     default_route: list[StrictStr] | None = Field(None, alias="default-route")
 
 
+class ApiServer(BaseModel):
+    """How long to wait for the API server, in seconds; 0 and absent keys mean the default."""
+
+    connect: Seconds = Field(0, alias="connectSeconds")
+    call: Seconds = Field(0, alias="callSeconds")  # one answer
+    total: Seconds = Field(0, alias="totalSeconds")  # all that one CNI call waits
+    attempts: Attempts = 0
+
+
 class Multus(BaseModel):
-    """multus; `attachments` is ours, the other keys are those of the original."""
+    """multus: the keys of the original, and below them ours."""
 
     conf_dir: StrictStr = Field("", alias="confDir")  # empty: /etc/cni/multus/net.d
     cni_dir: StrictStr = Field("", alias="cniDir")  # empty: multus/ of the state directory
     bin_dir: StrictStr = Field("", alias="binDir")  # empty: /opt/cni/bin
+    kubeconfig: StrictStr = ""
     delegates: list[dict[str, Any]] = []
     cluster_network: StrictStr = Field("", alias="clusterNetwork")
     default_networks: list[StrictStr] = Field([], alias="defaultNetworks")
-    attachments: list[Selection] = []
-    kubeconfig: StrictStr = ""
     system_namespaces: list[StrictStr] = Field(["kube-system"], alias="systemNamespaces")
+    multus_namespace: StrictStr = Field("kube-system", alias="multusNamespace")
+    namespace_isolation: bool = Field(False, alias="namespaceIsolation")
+    global_namespaces: StrictStr = Field("", alias="globalNamespaces")  # empty: default
     readiness_indicator_file: StrictStr = Field("", alias="readinessindicatorfile")
     auxiliary_cni_chain_name: StrictStr = Field("", alias="auxiliaryCNIChainName")
     disable_gc: bool = Field(False, alias="disableGC")
     log_file: StrictStr = Field("", alias="logFile")
     log_level: StrictStr = Field("", alias="logLevel")
     log_to_stderr: bool = Field(True, alias="logToStderr")
-    # accepted, not read: without an API server there are no namespaces, records always stay until
-    # all is deleted, and rotation is for a tool that owns the file
-    multus_namespace: StrictStr = Field("kube-system", alias="multusNamespace")
-    namespace_isolation: bool = Field(False, alias="namespaceIsolation")
-    global_namespaces: StrictStr = Field("", alias="globalNamespaces")
+    # accepted, not read: records always stay until all is deleted, and rotation is for a tool that
+    # owns the file
     retry_delete_on_error: bool = Field(False, alias="retryDeleteOnError")
     log_options: dict[str, Any] = Field({}, alias="logOptions")
+
+    attachments: list[Selection] = []  # what a pod's annotation is where there are no pods
+    api_server: ApiServer | None = Field(None, alias="apiServer")
+    events: bool = True  # whether the pod's events tell of its interfaces
+    missing_pod: Literal["succeed", "fail"] = Field("succeed", alias="missingPod")
+    unmet_requests: Literal["warn", "fail"] = Field("warn", alias="unmetRequests")
+    kubelet_dir: StrictStr = Field("", alias="kubeletDir")  # empty: /var/lib/kubelet

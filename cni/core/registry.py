@@ -14,6 +14,7 @@ PLUGINS = {
     "host-device": "cni.host_device",
     "loopback": "cni.loopback",
     "multus": "meta.multus",
+    "passthru": "cni.passthru",
     "sriov": "cni.sriov",
     "static": "ipam.static",
     "whereabouts": "ipam.whereabouts",

@@ -1,25 +1,50 @@
 """multus: several networks for a container, each by a delegate.
 
-The configuration keys and files are those of multus-cni; offline, a container's networks are the
-inline `delegates`, or `clusterNetwork` and `defaultNetworks`, and what `attachments` selects.
+Configuration keys, files and annotations are those of multus-cni. A container's networks are the
+inline `delegates`, or `clusterNetwork` and `defaultNetworks`; with an API server, what the pod's
+annotation selects; without one, what `attachments` does.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cni.core import log
 from cni.core.errors import CniError, Code, invalid
 from cni.core.load import load
-from meta.multus import attach, chain, collect, delegates, detach, readiness, recover, results
+from cni.core.types import Interface, IPConfig, Result
+from meta.multus import (
+    attach,
+    chain,
+    choice,
+    collect,
+    delegates,
+    detach,
+    devices,
+    events,
+    nad,
+    network_status,
+    readiness,
+    recover,
+    results,
+    wishes,
+)
+from meta.multus import subject as subjects
 from meta.multus.scratch import Home
 
 if TYPE_CHECKING:
-    from cni.core.types import Json, Request, Result
+    from cni.core.types import Json, Request
     from meta.conf import Multus
+    from meta.multus.cluster import Cluster
+    from meta.multus.delegates import Delegate
+    from meta.multus.network_status import Told
+    from meta.multus.pod import Pod
+    from meta.multus.subject import Subject
 
 BIN_DIR = "/opt/cni/bin"
+KUBELET_DIR = "/var/lib/kubelet"
 
 #: what finds a record and runs the plugins that it names
 _RECORD_KEYS = ("cnidir", "bindir")
@@ -29,12 +54,21 @@ def add(req: Request) -> Result:
     """Attach the container to all its networks; on a failure to none."""
     req, conf, home = _load(req)
     delegates.check_args(req.args)
-    _refuse_api(req, conf)
     readiness.wait(conf.readiness_indicator_file)
-    wanted = delegates.assemble(delegates.choose(conf, req), req)
+    subject = subjects.of(conf, req)
+    if subject.is_pod_missing:
+        return _nothing_for(req, conf)
+    wanted = _wanted(subject, req)
     results.refuse_long_names(wanted, req.container_id)
-    delegates.warn_of_unheard(wanted[1:])
-    return attach.add(req, wanted, home)
+    is_strict = conf.unmet_requests == "fail"
+    wishes.check_heard(wanted[1:], is_strict=is_strict)
+    cluster, pod = subject.cluster, subject.pod
+    if cluster is None or pod is None:
+        return attach.add(req, wanted, home, is_strict=is_strict)[0]
+    answers = attach.add(req, wanted, home, partial(_publish, cluster, pod), is_strict=is_strict)
+    if conf.events:
+        cluster.tell(events.added(pod, wanted, answers))
+    return answers[0]
 
 
 def check(req: Request) -> None:
@@ -75,12 +109,56 @@ def status(req: Request) -> None:
     req, conf, _ = _load(req)
     readiness.check(conf.readiness_indicator_file)
     try:
-        _refuse_api(req, conf)
-        choices = delegates.choose(conf, req)
+        choices = choice.choose(subjects.without_pod(conf, req))
     except CniError as error:
         raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None
     for each in choices:
         chain.status(req, each.network)
+
+
+def _wanted(subject: Subject, req: Request) -> list[Delegate]:
+    """The delegates of a pod, all resolved; a network that it misses becomes an event of it."""
+    try:
+        choices = choice.choose(subject)
+        choices = devices.assign(choices, partial(_devices, subject, req))
+        return delegates.assemble(choices, req)
+    except CniError as error:
+        cluster, pod = subject.cluster, subject.pod
+        if cluster and pod and cluster.missing and subject.conf.events:
+            cluster.tell(events.not_found(pod, [nad.missing(each).msg for each in cluster.missing]))
+        if subject.pod is None:
+            raise
+        label = delegates.pod_label(req.args)
+        raise error.within(f"[{label}]: error loading k8s delegates k8s args") from None
+
+
+def _devices(subject: Subject, req: Request) -> dict[str, list[str]]:
+    """What the kubelet gave to the pod; raises CniError 7 where there is no pod, 11 without it."""
+    pod = subject.pod
+    if pod is None:
+        raise invalid("a device of a resource is for pods only")
+    from cni.kube import devices as kubelet
+
+    directory = subject.conf.kubelet_dir or req.environ.get("PLAIT_KUBELET_DIR") or KUBELET_DIR
+    return kubelet.of_pod(directory, pod.namespace, pod.name, pod.uid)
+
+
+def _publish(cluster: Cluster, pod: Pod, told: list[Told]) -> None:
+    if text := network_status.text(told):
+        cluster.write_status(pod, text)
+
+
+def _nothing_for(req: Request, conf: Multus) -> Result:
+    """A pod that was deleted while it started: the original attaches nothing, and says it did.
+
+    The runtime then finds out by itself; with `missingPod: fail` it is told at once.
+    """
+    pod = delegates.pod_label(req.args)
+    if conf.missing_pod == "fail":
+        raise CniError(Code.TRY_AGAIN_LATER, f"[{pod}]: the API server knows no such pod")
+    log.warning("nothing attached: the API server knows no such pod", pod=pod)
+    nowhere = IPConfig("0.0.0.0/0", "0.0.0.0")  # noqa: S104 (nothing is bound)
+    return Result((Interface(req.ifname, sandbox=req.netns),), (nowhere,))
 
 
 def _load(req: Request, keys: Json | None = None) -> tuple[Request, Multus, Home]:
@@ -106,25 +184,3 @@ def _load_for_record(req: Request, error: CniError) -> tuple[Request, Multus, Ho
         raise error
     log.warning("the record counts, not the configuration", reason=error)
     return loaded
-
-
-def _refuse_api(req: Request, conf: Multus) -> None:
-    """A pod whose annotation cannot be read must not start without its networks.
-
-    Raises CniError 7 when the configuration counts on an API server, 2 for a chain we lack.
-    """
-    if conf.kubeconfig:
-        raise invalid(
-            f'multus: "kubeconfig": {conf.kubeconfig}: this build has no client of the API server',
-            'the networks of pod annotations cannot be read; "attachments" takes their place',
-        )
-    if conf.cluster_network and req.environ.get("KUBERNETES_SERVICE_HOST"):
-        raise invalid(
-            "multus: KUBERNETES_SERVICE_HOST is set: this build has no client of the API server",
-            'with inline "delegates" it is not asked for',
-        )
-    if conf.auxiliary_cni_chain_name:
-        raise CniError(
-            Code.UNSUPPORTED_FIELD,
-            f'"auxiliaryCNIChainName": "{conf.auxiliary_cni_chain_name}" is not supported',
-        )

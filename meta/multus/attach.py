@@ -14,23 +14,36 @@ from meta.multus import (
     default_route,
     delegates,
     detach,
+    device_info,
     lock,
     recover,
     results,
     sandbox,
     scratch,
+    wishes,
 )
+from meta.multus.network_status import Told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cni.core.types import Request, Result
     from meta.multus.delegates import Delegate
     from meta.multus.scratch import Home, Record
 
 
-def add(req: Request, wanted: list[Delegate], home: Home) -> Result:
-    """Attach the container to every network; the master's result is the answer.
+def add(
+    req: Request,
+    wanted: list[Delegate],
+    home: Home,
+    publish: Callable[[list[Told]], None] | None = None,
+    *,
+    is_strict: bool = False,
+) -> list[Result]:
+    """Attach the container to every network; the answers of all, the master's first.
 
-    Raises CniError with the code of the delegate that failed; nothing is attached then.
+    `publish` tells the world when all are attached. Raises CniError with the code of the delegate
+    that failed, or what `publish` raises; nothing is attached then.
     """
     gateways = default_route.wanted(wanted)
     with lock.container(home.run_dir, req.container_id):
@@ -42,13 +55,18 @@ def add(req: Request, wanted: list[Delegate], home: Home) -> Result:
         with Undo() as undo:
             undo.push(record.settle)
             record.create()
-            answers = [_attach(req, record, index, undo) for index in range(len(wanted))]
+            answers = []
+            for index, delegate in enumerate(wanted):
+                answers.append(_attach(req, record, index, undo))
+                wishes.check_met(delegate, answers[-1], is_strict=is_strict)
             if gateways:
                 answers = _route(req, record, answers, gateways)
             versions.render(answers[0], req.cni_version)  # what cannot be told must not stay
+            if publish is not None:
+                publish([_told(*each, req) for each in zip(wanted, answers, strict=True)])
             record.finish()
             undo.keep()
-    return answers[0]
+    return answers
 
 
 def _attach(req: Request, record: Record, index: int, undo: Undo) -> Result:
@@ -56,11 +74,19 @@ def _attach(req: Request, record: Record, index: int, undo: Undo) -> Result:
     undo.push(_detach_started, req, record, index)
     record.start(index)
     try:
+        if file := delegates.device_file(delegate, req):
+            root = delegates.device_info_root(req)
+            device_info.provide(root, delegate.resource, delegate.requests["deviceID"], file)
         result = chain.add(req, delegate)
     except CniError as error:
         raise _about(error, req, delegate) from error
     results.write(record.home.cni_dir, record.attached(index), result)
     return result
+
+
+def _told(delegate: Delegate, answer: Result, req: Request) -> Told:
+    file = delegates.device_file(delegate, req)
+    return Told(delegate.name, answer, device_info.read(file) if file else None)
 
 
 def _detach_started(req: Request, record: Record, index: int) -> None:

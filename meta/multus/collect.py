@@ -9,7 +9,7 @@ from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, describe
 from cni.store import files
-from meta.multus import chain, delegates, detach, lock, recover, results, sandbox
+from meta.multus import chain, choice, detach, lock, recover, results, sandbox, subject
 from meta.multus.scratch import MASTER_IFNAME
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ def _networks(req: Request, conf: Multus, records: Iterable[Record]) -> Iterable
     Not the networks of another multus network: its own GC knows them.
     """
     found: dict[str, Network] = {}
-    for choice in delegates.choose_leniently(conf, req):
-        found.setdefault(choice.network.name, choice.network)
+    for each in choice.choose_leniently(subject.leniently(conf, req)):
+        found.setdefault(each.network.name, each.network)
     for record in records:
         if _is_ours(record, req):
-            for each in record.delegates:
-                found.setdefault(each.network.name, each.network)
+            for delegate in record.delegates:
+                found.setdefault(delegate.network.name, delegate.network)
     return found.values()
 
 

@@ -59,6 +59,11 @@ def by_value(value: str, directory: str) -> Json:
     return _complete(path, _read(path))
 
 
+def plugins(directory: str) -> list[Json]:
+    """The plugins that files of a directory add to a chain, in alphabetical order."""
+    return [_plugin_file(each) for each in _listing(directory, (".conf",))]
+
+
 def _listing(directory: str, extensions: tuple[str, ...]) -> list[str]:
     try:
         found = [os.path.join(directory, name) for name in files.names(directory)]
@@ -100,8 +105,7 @@ def _complete(path: str, document: Json) -> Json:
         raise invalid(f"{where}: no plugins in list")
     if inlined_only:
         return document
-    directory = os.path.join(os.path.dirname(path), name)
-    more = [_plugin_file(each) for each in _listing(directory, (".conf",))]
+    more = plugins(os.path.join(os.path.dirname(path), name))
     if not more:
         return document
     if not isinstance(inlined, list | None):

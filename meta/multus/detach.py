@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError
-from meta.multus import chain, lock, recover, results, scratch
-from meta.multus.delegates import refreshed
+from meta.multus import chain, device_info, lock, recover, results, scratch
+from meta.multus.delegates import device_file, refreshed
 
 if TYPE_CHECKING:
     from cni.core.types import Request
     from meta.conf import Multus
+    from meta.multus.delegates import Delegate
     from meta.multus.scratch import Home, Record
 
 
@@ -53,8 +54,17 @@ def remove_one(req: Request, record: Record, index: int) -> None:
     except CniError as error:
         name = delegate.network.name
         raise error.within(f'error deleting container from network "{name}"') from error
+    _forget_device(delegate, req._replace(container_id=container_id))
     results.remove(cni_dir, delegate, container_id)
     record.pending.discard(index)
+
+
+def _forget_device(delegate: Delegate, req: Request) -> None:
+    try:
+        if file := device_file(delegate, req):
+            device_info.remove(file)
+    except CniError as error:  # a record of somebody else: there cannot be a file of that name
+        log.warning("no device-info file", network=delegate.name, reason=error)
 
 
 def _delete_unrecorded(req: Request, conf: Multus, home: Home) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from cni.core import log
 from cni.core.errors import CniError
+from meta.multus import choice, results, scratch, subject
 from meta.multus import delegates as delegating
-from meta.multus import results, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,15 +53,15 @@ def taken(home: Home, container_id: str) -> set[str] | None:
 
 
 def add_configured(record: Record, conf: Multus, req: Request) -> None:
-    """Add what the configuration would attach now at interfaces that the record does not know."""
+    """Add what would be attached now at interfaces that the record does not know."""
     known = {each.ifname for each in record.delegates}
     _add(record, (each for each in configured(conf, req) if each.ifname not in known))
 
 
 def configured(conf: Multus, req: Request) -> list[Delegate]:
-    """What the configuration would attach now, as far as it can be resolved."""
+    """What would be attached now, as far as configuration and API server tell."""
     try:
-        return delegating.assemble(delegating.choose_leniently(conf, req), req)
+        return delegating.assemble(choice.choose_leniently(subject.leniently(conf, req)), req)
     except CniError as error:
         log.warning("the configuration names no delegates", reason=error)
         return []

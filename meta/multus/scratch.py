@@ -220,12 +220,15 @@ def _read_element(record: Record, element: Any, index: int, master: str) -> None
     if fault := names.ifname_fault(ifname):
         raise CniError(Code.DECODE_FAILURE, f'interface "{ifname}": {fault}')
     wanted = own.get("runtimeConfig")
+    network = results.decode(element.get("Bytes"))
+    label = _text(element.get("Name"))
     delegate = Delegate(
-        network=results.decode(element.get("Bytes")),
+        network=network,
         ifname=ifname,
         args=results.pairs(own.get("cniArgs")),
         runtime_config=wanted if isinstance(wanted, dict) else {},
         requests=_requests(element),
+        label=label if label != network.name else "",
     )
     if own.get("deleted") is not True:
         record.pending.add(len(record.delegates))
@@ -255,7 +258,7 @@ def _element(delegate: Delegate, *, is_routed: bool) -> Json:
     return {
         "Conf": conf,
         "ConfList": conflist,
-        "Name": found.name,
+        "Name": delegate.name,
         **delegate.requests,
         "IsFilterV4Gateway": is_routed and False not in families,
         "IsFilterV6Gateway": is_routed and True not in families,

@@ -190,7 +190,7 @@ def test_a_wish_that_no_plugin_declares_is_logged(node: Node, capfd: Any) -> Non
         {"name": "a", "type": "fake"}, attachments=[{"name": "n1", "ips": ["10.0.0.1"]}]
     )
     assert node.call("ADD", conf).status == 0
-    assert "capability=ips" in capfd.readouterr().err
+    assert 'reason="ips: no plugin' in capfd.readouterr().err
 
 
 def test_the_record_is_what_the_original_writes(node: Node) -> None:

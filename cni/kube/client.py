@@ -1,0 +1,256 @@
+"""A thin client of the API server: what a plugin asks in the second that a pod waits for it.
+
+Every call ends within a budget that all calls share, is tried again when the server may recover,
+and fails with one error that says server, object and reason.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cni.core import signals
+from cni.core.errors import CniError, Code
+from cni.kube import connection, failures
+from cni.kube.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cni.core.types import Json
+    from cni.kube.access import Access
+    from cni.kube.connection import Answer
+
+MERGE_PATCH = "application/merge-patch+json"  #: RFC 7386
+JSON_PATCH = "application/json-patch+json"  #: RFC 6902
+
+_MOMENTARY = frozenset((429, 500, 502, 503, 504))
+_PAUSE = 0.1  #: seconds before the second try; doubled before each further one
+
+
+class Limits(NamedTuple):
+    """Seconds, and how often: for one connection, one answer, all calls of a client together."""
+
+    connect: float = 2.0
+    call: float = 5.0
+    total: float = 10.0
+    attempts: int = 6
+
+
+class Call(NamedTuple):
+    """One request; `path` has its query."""
+
+    method: str
+    path: str
+    body: Json | None = None
+    content_type: str = "application/json"
+
+
+class Client:
+    """The server of an `Access`, which is loaded anew when the server refuses it.
+
+    All methods raise ApiError; and CniError 5 or 7 for an access that cannot be used.
+    """
+
+    def __init__(self, load: Callable[[], Access], limits: Limits | None = None) -> None:
+        self._load = load
+        self._limits = limits or Limits()
+        self._left = self._limits.total
+        self._access = load()
+        self._server = connection.server(self._access)
+        self._idle: list[Connection] = []
+
+    @property
+    def namespace(self) -> str:
+        return self._access.namespace
+
+    def get(self, path: str) -> Json:
+        return self.call(Call("GET", path))
+
+    def items(self, path: str) -> tuple[list[Json], str]:
+        """All objects of a collection, and the resourceVersion of which they are."""
+        items: list[Json] = []
+        following = ""
+        while True:
+            page = self.get(_with(path, "continue", following) if following else path)
+            found = page.get("items")
+            items += [each for each in found or () if isinstance(each, dict)]
+            meta = page.get("metadata")
+            meta = meta if isinstance(meta, dict) else {}
+            following = str(meta.get("continue") or "")
+            if not following:
+                return items, str(meta.get("resourceVersion") or "")
+
+    def merge_patch(self, path: str, change: Json) -> Json:
+        return self.call(Call("PATCH", path, change, MERGE_PATCH))
+
+    def put(self, path: str, document: Json) -> Json:
+        """Replace an object; status 409 when its resourceVersion is not the stored one."""
+        return self.call(Call("PUT", path, document))
+
+    def create(self, path: str, document: Json) -> Json:
+        return self.call(Call("POST", path, document))
+
+    def call(self, call: Call) -> Json:
+        """One call, tried until it is answered or out of time."""
+        with self._within(self._limits.total) as deadline:
+            return self._tried(call, deadline, self._limits.attempts)
+
+    def side_by_side(self, calls: Sequence[Call]) -> list[Json | CniError]:
+        """The answers to several calls, or the error of each, in their order."""
+        with self._within(self._limits.total) as deadline:
+            return self._all(calls, deadline, self._limits.attempts)
+
+    def once(self, calls: Sequence[Call], seconds: float) -> list[Json | CniError]:
+        """The same, but each tried once and all within `seconds`: for what is only nice to say."""
+        with self._within(seconds) as deadline:
+            return self._all(calls, deadline, attempts=1)
+
+    def limit(self, *, total: float, attempts: int) -> None:
+        """Be less patient from now on."""
+        self._limits = self._limits._replace(attempts=attempts)
+        self._left = min(self._left, total)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[float]:
+        """The deadline of a wait, which is taken off what the client has left."""
+        start = time.monotonic()
+        try:
+            with signals.waiting():
+                yield start + min(seconds, self._left)
+        finally:
+            self._left -= time.monotonic() - start
+
+    def _all(self, calls: Sequence[Call], deadline: float, attempts: int) -> list[Json | CniError]:
+        answers: list[Json | CniError | None] = [None] * len(calls)
+
+        def run(index: int) -> None:
+            try:
+                answers[index] = self._tried(calls[index], deadline, attempts)
+            except CniError as error:
+                answers[index] = error
+
+        # threads in the background: the process does not wait for one that is out of time
+        threads = [
+            threading.Thread(target=run, args=(index,), daemon=True)
+            for index in range(1, len(calls))
+        ]
+        for each in threads:
+            each.start()
+        if calls:
+            run(0)
+        for each in threads:
+            each.join()
+        return [each if each is not None else _bug() for each in answers]
+
+    def _tried(self, call: Call, deadline: float, attempts: int) -> Json:
+        """Ask until there is an answer that counts."""
+        start = time.monotonic()
+        has_new_access = False
+        pause = _PAUSE
+        number = 0
+        while True:
+            number += 1
+            access = self._access
+            try:
+                answer = self._ask(call, access, deadline)
+            except (OSError, http.client.HTTPException) as error:
+                failure = failures.unreachable(self._about(call), access.source, error)
+                wait = 0.0
+            else:
+                if answer.status == 401 and not has_new_access:
+                    has_new_access = True
+                    self._renew(access)
+                    continue
+                if answer.status not in _MOMENTARY:
+                    return self._read(call, answer)
+                failure = failures.refused(self._about(call), access.source, answer)
+                wait = _seconds(answer.retry_after)
+            wait = max(wait, pause * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
+            if number >= attempts or time.monotonic() + wait >= deadline or not failure.may_heal:
+                failure.details = _tries(failure.details, number, time.monotonic() - start)
+                raise failure
+            time.sleep(wait)
+            pause *= 2
+
+    def _ask(self, call: Call, access: Access, deadline: float) -> Answer:
+        """One exchange, over a connection that is open already if there is one."""
+        body = None if call.body is None else json.dumps(call.body).encode()
+        headers = {"Accept": "application/json", "User-Agent": "plait"}
+        if access.token:
+            headers["Authorization"] = f"Bearer {access.token}"
+        if body is not None:
+            headers["Content-Type"] = call.content_type
+        path = self._server.prefix + call.path
+        until = min(deadline, time.monotonic() + self._limits.call)
+        while True:
+            link = self._open(until)
+            was_used = link.is_used
+            try:
+                answer = link.ask(call.method, path, headers, body, until)
+            except BaseException as error:
+                link.close()
+                # the server ends a connection that was idle; what it was sent then, it did not see
+                if was_used and isinstance(error, (ConnectionError, http.client.BadStatusLine)):
+                    continue
+                raise
+            if link.is_open:
+                self._idle.append(link)
+            else:
+                link.close()
+            return answer
+
+    def _open(self, until: float) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Connection(self._server, min(until, time.monotonic() + self._limits.connect))
+
+    def _renew(self, refused: Access) -> None:
+        """Tokens are replaced every hour: the file may have a newer one than we read."""
+        if self._access is refused:  # else another thread was here
+            self.close()
+            self._access = self._load()
+            self._server = connection.server(self._access)
+
+    def _read(self, call: Call, answer: Answer) -> Json:
+        if not 200 <= answer.status < 300:
+            raise failures.refused(self._about(call), self._access.source, answer)
+        try:
+            document: Any = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise failures.garbled(self._about(call), answer)
+        return document
+
+    def _about(self, call: Call) -> str:
+        return f"API server {self._access.server}: {call.method} {call.path}"
+
+
+def _with(path: str, key: str, value: str) -> str:
+    from urllib.parse import quote
+
+    return f"{path}{'&' if '?' in path else '?'}{key}={quote(value, safe='')}"
+
+
+def _seconds(retry_after: str) -> float:
+    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+
+
+def _tries(details: str, number: int, seconds: float) -> str:
+    tried = f"{number} tries in {seconds:.1f} s" if number > 1 else f"after {seconds:.1f} s"
+    return f"{tried}; {details}" if details else tried
+
+
+def _bug() -> CniError:
+    return CniError(Code.INTERNAL, "a call of the API server was lost")

@@ -1,0 +1,1 @@
+"""A kubelet, as far as a plugin can see one: devices over real gRPC, and its checkpoint."""
