@@ -111,10 +111,11 @@ class Conversation(BaseHTTPRequestHandler):
         content_type = self.headers.get("Content-Type", "").partition(";")[0].strip()
         length = self.headers.get("Content-Length", "0")
         size = int(length) if length.isdecimal() else 0
-        if size > MAX_BODY or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # The body stays unread.
-            return Request(self.command, parts.path, query, content_type, None)
-        return Request(self.command, parts.path, query, content_type, self.rfile.read(size))
+        if "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # No client of ours sends chunks: the body stays unread.
+        body = self.rfile.read(size)
+        short = body if size <= MAX_BODY else None
+        return Request(self.command, parts.path, query, content_type, short)
 
     def _carry_out(self, request: Request, user: str) -> Answer | Iterator[bytes]:
         try:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from . import certificates, kubeconfig
 from .connection import Conversation, World, wait_out
 from .faults import Fault
+from .journal import Seen
 from .resources import Resource, parse
 from .selectors import selection
 from .status import Refusal
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .faults import Kind
-    from .journal import Seen
     from .store import Json
+
+__all__ = ["ApiServer", "Seen"]
 
 _HOST = "127.0.0.1"
 _NADS = "/apis/k8s.cni.cncf.io/v1/namespaces"

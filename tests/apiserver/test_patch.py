@@ -126,7 +126,8 @@ def test_operations_that_cannot_be_applied(operation: dict[str, Any]) -> None:
 
 
 def test_what_is_no_patch() -> None:
-    for patch in ({}, "x", [1], [None]):
+    patches: list[Any] = [{}, "x", [1], [None]]
+    for patch in patches:
         with pytest.raises(Malformed):
             applied({}, patch)
 

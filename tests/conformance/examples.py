@@ -85,6 +85,9 @@ def _vlans(node: Node, pod: Pod) -> None:
 #: run by tests/vm/suite/test_sriov_multus.py, where there are cards with VFs
 NEED_CARDS = {"sriov/00-multus.conflist"}
 
+#: run by test_cluster_example.py, with an API server
+NEED_CLUSTER = {"cluster/00-multus.conflist"}
+
 EXAMPLES = [
     Example(
         "bridge/10-bridge.conflist",

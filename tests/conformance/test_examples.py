@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.examples import EXAMPLES, FOLDER, NEED_CARDS, Example, files, folders
+from tests.conformance.examples import (
+    EXAMPLES,
+    FOLDER,
+    NEED_CARDS,
+    NEED_CLUSTER,
+    Example,
+    files,
+    folders,
+)
 from tests.conformance.runtime import Cnitool, Directories, Libcni, Runtime, Wishes, cnitool
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ IDS = [f"{each.file}{'+wishes' * bool(each.args or each.capabilities)}" for each
 
 
 def test_every_example_is_here() -> None:
-    known = {*(each.file for each in EXAMPLES), *NEED_CARDS}
+    known = {*(each.file for each in EXAMPLES), *NEED_CARDS, *NEED_CLUSTER}
     assert files() == known
     assert folders() == {each.partition("/")[0] for each in known}
 
