@@ -1,7 +1,8 @@
 """Builds `build/bin`, a complete directory of CNI plugins.
 
     bin/.plait/     all code: the executable `plait`, its modules and libraries; `release` is its
-                    version and a digest of its contents, SHA256SUMS the digests of its files
+                    version and a digest of its contents, SHA256SUMS the digests of its files;
+                    `install`, which is packaging/install, puts it on a node
     bin/plait       -> .plait/plait
     bin/bridge ...  -> plait, one link per type
 
@@ -31,7 +32,8 @@ PACKAGING = ROOT / "packaging"
 
 #: Python packages of which the executables hold a part
 BUNDLED = (
-    *("annotated-doc", "annotated-types", "pydantic", "pydantic_core", "pyroute2"),
+    *("annotated-doc", "annotated-types", "h2", "hpack", "hyperframe"),
+    *("pydantic", "pydantic_core", "pyroute2", "pyyaml"),
     *("rich", "shellingham", "typer", "typing-inspection", "typing_extensions"),
 )
 
@@ -83,6 +85,7 @@ def freeze() -> Path:
     run(PACKAGING / "glibc.py", "--lower", folder)
     run(PACKAGING / "glibc.py", folder, PACKAGING / "glibc-floor")
     add_licences(folder)
+    shutil.copy(PACKAGING / "install", folder)
     return folder
 
 
@@ -95,7 +98,9 @@ def add_licences(folder: Path) -> None:
         texts = [Path(str(each.locate())) for each in distribution(name).files or ()
                  if "licen" in each.name.lower()]  # fmt: skip
         (target / f"{name}.txt").write_text("\n".join(text.read_text() for text in sorted(texts)))
-    for package in ("libpython3.11-minimal", "libsqlite3-0", "libexpat1", "libffi8", "zlib1g"):
+    for package in (
+        *("libpython3.11-minimal", "libsqlite3-0", "libexpat1", "libffi8", "libssl3", "zlib1g"),
+    ):
         shutil.copy(f"/usr/share/doc/{package}/copyright", target / f"{package}.txt")
 
 

@@ -10,6 +10,7 @@ import typer
 from cni import __version__
 from cni.core import signals
 from cni.core.errors import Interrupted, describe
+from cni.ctl.install.commands import node
 from cni.ctl.text import printable
 from cni.ctl.vf.commands import vf
 
@@ -25,7 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(vf, name="vf")
+app.add_typer(node)
+app.add_typer(vf, name="vf", short_help="Virtual functions of this node: list, provision, release.")
 
 
 def _show_version(wanted: bool) -> None:

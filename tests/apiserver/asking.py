@@ -68,8 +68,12 @@ class Client:
         return self.connection.getresponse()
 
     def ask(self, method: str, path: str, body: Any = None, content_type: str = "") -> Reply:
-        response = self.send(method, path, body, content_type)
-        return Reply(response.status, response.read(), response.headers)
+        try:
+            response = self.send(method, path, body, content_type)
+            return Reply(response.status, response.read(), response.headers)
+        except BaseException:
+            self.connection.close()  # The next request is made on a new one.
+            raise
 
     def get(self, path: str) -> Reply:
         return self.ask("GET", path)

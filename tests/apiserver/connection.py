@@ -90,7 +90,7 @@ class Conversation(BaseHTTPRequestHandler):
             released.wait(fault.delay)
         if fault.kind == "silent":
             wait_out(self.connection, released)
-        if fault.kind in ("cut", "silent"):
+        if fault.kind in ("cut", "silent") or self.world.stopped.is_set():
             self._cut()
             return
         answer = _invented(fault) if fault.invents else self._carry_out(request, user)

@@ -33,6 +33,10 @@ def for_creation(target: Resource, given: Json) -> tuple[Resource, Json]:
         body = "Required value: name or generateName is required"
         raise status.invalid(target, target.kind, "metadata.name", body, "FieldValueRequired")
     target = target._replace(name=name)
+    if target.namespace and metadata.setdefault("namespace", target.namespace) != target.namespace:
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     _check_place(target, metadata)
     metadata.setdefault("uid", str(uuid.uuid4()))
     metadata.setdefault("creationTimestamp", timestamp())
@@ -48,7 +52,7 @@ def for_update(target: Resource, stored: Json, given: Json) -> Json:
     """
     updated = recognized(target, given)
     metadata, old = dict(updated["metadata"]), stored["metadata"]
-    if not metadata.get("resourceVersion") and not target.built_in:
+    if not metadata.get("resourceVersion") and target.versioned:
         raise status.invalid(
             target,
             target.plural,
@@ -93,8 +97,10 @@ def recognized(target: Resource, given: Json) -> Json:
     return given | {"metadata": metadata if isinstance(metadata, dict) else {}}
 
 
-def mistyped(document: Json) -> str:
-    """Why the metadata cannot be read, in the words of Go; empty when it can be."""
+def mistyped(document: Any) -> str:
+    """Why this is no object with readable metadata, in the words of Go; empty when it is one."""
+    if not isinstance(document, dict):
+        return f"couldn't get version/kind; json parse error: no object but {_go_name(document)}"
     metadata = document.get("metadata") or {}
     if not isinstance(metadata, dict):
         return f"json: cannot unmarshal {_go_name(metadata)} into Go struct field .metadata"
@@ -138,8 +144,8 @@ def _check_place(target: Resource, metadata: Json) -> None:
     if target.namespace:
         if metadata.setdefault("namespace", target.namespace) != target.namespace:
             raise status.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the "
-                "request"
+                f"the namespace of the object ({metadata['namespace']}) does not match the "
+                f"namespace on the request ({target.namespace})"
             )
     else:
         metadata.pop("namespace", None)

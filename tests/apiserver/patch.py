@@ -38,7 +38,9 @@ def applied(document: Any, operations: Any) -> Any:
     root = {"": copy.deepcopy(document)}
     for operation in operations:
         if not isinstance(operation, dict):
-            raise Malformed("json: cannot unmarshal into Go value of type jsonpatch.Operation")
+            raise Malformed(
+                "json: cannot unmarshal number into Go value of type jsonpatch.Operation"
+            )
         _apply(root, operation)
     return root.get("")
 
@@ -69,8 +71,10 @@ def _apply(root: dict[str, Any], operation: dict[str, Any]) -> None:
         case "copy":
             _add(root, path, copy.deepcopy(_find(root, _pointer(operation, "from"))))
         case "test":
-            # A missing value passes as null, as in the server's library.
-            if not same(_find(root, path), operation.get("value")):
+            parent = _find(root, path[:-1])
+            # What is not there passes as null, as in the server's library.
+            absent = isinstance(parent, dict) and path[-1] not in parent
+            if not same(None if absent else _find(root, path), operation.get("value")):
                 raise Inapplicable(f"testing value {operation['path']} failed")
         case other:
             raise Inapplicable(f"unexpected kind: {other}")

@@ -59,6 +59,11 @@ class Resource(NamedTuple):
         return "." not in self.group or self.group.endswith(".k8s.io")
 
     @property
+    def versioned(self) -> bool:
+        """A PUT has to say which version it replaces."""
+        return not self.built_in or self.plural == "leases"
+
+    @property
     def storage_key(self) -> str:
         """As etcd would have it; some messages show it."""
         parts = ["", "registry"]
@@ -81,7 +86,7 @@ def parse(path: str) -> Resource | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _SUBRESOURCES:
         namespace, rest = rest[1], rest[2:]
-    if len(rest) > 3 or (len(rest) == 3 and rest[2] not in _SUBRESOURCES):
+    if len(rest) > 3:
         return None
     return Resource(group, version, rest[0], namespace, *rest[1:])
 

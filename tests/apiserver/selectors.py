@@ -13,8 +13,18 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: all that custom resources can be selected by
+#: all that custom resources can be selected by, and pods beside
 _FIELDS = ("metadata.name", "metadata.namespace")
+_POD_FIELDS = (
+    *_FIELDS,
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName",
+)
 
 
 class _Term(NamedTuple):
@@ -32,7 +42,7 @@ def selection(target: Resource, query: Mapping[str, str]) -> Callable[[Json], bo
     fields = _terms(query.get("fieldSelector", ""))
     labels = _terms(query.get("labelSelector", ""))
     for term in fields:
-        if term.wanted is None or not (target.built_in or term.key in _FIELDS):
+        if term.wanted is None or not _has_field(target, term.key):
             raise status.bad_request(f"field label not supported: {term.key}")
 
     def selected(item: Json) -> bool:
@@ -45,6 +55,12 @@ def selection(target: Resource, query: Mapping[str, str]) -> Callable[[Json], bo
         )
 
     return selected
+
+
+def _has_field(target: Resource, key: str) -> bool:
+    if target.plural == "pods":
+        return key in _POD_FIELDS
+    return target.built_in or key in _FIELDS
 
 
 def _terms(text: str) -> list[_Term]:

@@ -117,6 +117,10 @@ def forbidden(target: Resource, user: str, verb: str) -> Refusal:
     return Refusal(403, "Forbidden", f"{name} is forbidden: {who}", _details(target))
 
 
+def no_such_resource() -> Refusal:
+    return Refusal(404, "NotFound", "the server could not find the requested resource", {})
+
+
 def method_not_allowed() -> Refusal:
     message = "the server does not allow this method on the requested resource"
     return Refusal(405, "MethodNotAllowed", message, {})

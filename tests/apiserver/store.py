@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_FIRST = 1000  #: a server that has just started has objects of its own
 _HISTORY = 100_000  #: changes that are kept
 _PAGES = 16  #: limited lists that can still be continued
 
@@ -41,7 +42,7 @@ class Store:
         self._history: deque[Change] = deque()
         self._compacted = 0  #: the version of the last change that is forgotten
         self._pages: dict[int, list[Json]] = {}
-        self.version = 0
+        self.version = _FIRST
 
     def get(self, target: Resource) -> Json:
         with self._changed:

@@ -75,8 +75,9 @@ def test_selectors(api: ApiServer, client: Client) -> None:
 
 
 def test_selectors_that_the_server_does_not_have(client: Client) -> None:
-    reply = client.get(f"{NADS}?fieldSelector=spec.config%3Dx")
-    assert (reply.status, reply.json["message"]) == (400, "field label not supported: spec.config")
+    for path in (NADS, PODS):
+        reply = client.get(f"{path}?fieldSelector=spec.x%3Dy")
+        assert (reply.status, reply.json["message"]) == (400, "field label not supported: spec.x")
     assert client.get(f"{PODS}?labelSelector=app%20in%20(a)").status == 400
 
 

@@ -85,10 +85,27 @@ def test_what_is_not_there(client: Client) -> None:
     assert client.merge(P1, {}).status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/", "/apis/group", f"{P1}/log", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/api/v1/", "/apis/group", f"{P1}/log/x", "/nowhere"])
 def test_paths_that_name_nothing(client: Client, path: str) -> None:
     reply = client.get(path)
     assert (reply.status, reply.body) == (404, b"404 page not found\n")
+
+
+def test_subresources_that_are_not_there(api: ApiServer, client: Client) -> None:
+    api.pod("default", "p1")
+    reply = client.get(f"{P1}/log")
+    message = "the server could not find the requested resource"
+    assert (reply.status, reply.json) == (404, _failure(404, "NotFound", message, {}))
+
+
+def test_leases_are_created_by_put(api: ApiServer, client: Client) -> None:
+    path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/l1"
+    lease = {"metadata": {"name": "l1"}, "spec": {"holderIdentity": "a"}}
+    made = client.ask("PUT", path, lease)
+    assert (made.status, made.json) == (201, api.get(path))
+    assert "must be specified for an update" in client.ask("PUT", path, lease).json["message"]
+    made.json["spec"] = {"holderIdentity": "b"}
+    assert client.ask("PUT", path, made.json).status == 200
 
 
 def test_create(api: ApiServer, client: Client) -> None:

@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,13 +94,11 @@ def test_gone_and_back(api: ApiServer) -> None:
         assert api.url == url
         with pytest.raises((http.client.HTTPException, ConnectionError, ssl.SSLError)):
             client.get(P1)
-        client.connection.close()
         with pytest.raises(ConnectionRefusedError):
             client.get(P1)
         api.start()
         api.start()
         assert api.url == url
-        client.connection.close()
         assert client.get(P1).json == made
 
 
@@ -108,7 +107,7 @@ def test_a_stop_waits_for_nobody(api: ApiServer) -> None:
     with Client(api) as client, ThreadPoolExecutor(1) as thread:
         asked = thread.submit(client.get, P1)
         while not api.requests:
-            pass
+            time.sleep(0.01)
         api.stop()
         assert isinstance(
             asked.exception(30), http.client.HTTPException | ConnectionError | ssl.SSLError
@@ -151,5 +150,6 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
             ],
         }
         assert json.loads(ask("DELETE", "/debug/requests"))["requests"] == []
+        connection.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

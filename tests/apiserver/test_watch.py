@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-from contextlib import contextmanager
+import ssl
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,11 +86,11 @@ def test_an_object_that_leaves_the_selection_is_deleted(api: ApiServer) -> None:
 def test_it_ends_after_its_time(api: ApiServer) -> None:
     api.pod("default", "p1")
     with Client(api) as client:
-        query = "watch=1&resourceVersion=1&timeoutSeconds=1&allowWatchBookmarks=true"
+        query = "watch=1&resourceVersion=1001&timeoutSeconds=1&allowWatchBookmarks=true"
         [line] = client.get(f"{PODS}?{query}").body.splitlines()
         assert json.loads(line) == {
             "type": "BOOKMARK",
-            "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}},
+            "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "1001"}},
         }
         assert client.get(P1).status == 200  # The connection is as good as before.
 
@@ -102,18 +104,20 @@ def test_a_version_that_is_forgotten(api: ApiServer) -> None:
     assert event["type"] == "ERROR"
     assert event["object"] | {"metadata": {}} == event["object"]
     assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
-    assert event["object"]["message"] == "too old resource version: 1 (2)"
-    with _watching(api, "resourceVersion=2&timeoutSeconds=30") as events:
+    assert event["object"]["message"] == "too old resource version: 1 (1002)"
+    with _watching(api, "resourceVersion=1002&timeoutSeconds=30") as events:
         api.pod("default", "p3")
         assert _told(next(events)) == ("ADDED", "p3")
 
 
-@pytest.mark.parametrize(
-    "query", ["resourceVersion=x", "timeoutSeconds=-1", "labelSelector=a%20in%20(b)"]
-)
-def test_what_cannot_be_watched(api: ApiServer, query: str) -> None:
+def test_what_cannot_be_watched(api: ApiServer) -> None:
     with Client(api) as client:
-        assert client.get(f"{PODS}?watch=true&{query}").status == 400
+        refused = client.get(f"{PODS}?watch=true&resourceVersion=x")
+        assert refused.status == 500
+        assert refused.json["message"].startswith('resourceVersion: Invalid value: "x"')
+        assert client.get(f"{PODS}?watch=true&labelSelector=a%20in%20(b)").status == 400
+        ended = client.get(f"{PODS}?watch=true&timeoutSeconds=-1")
+        assert (ended.status, ended.body) == (200, b"")
 
 
 def test_a_watch_needs_a_permission_of_its_own(api: ApiServer) -> None:
@@ -129,5 +133,5 @@ def test_a_stop_ends_it(api: ApiServer) -> None:
         api.pod("default", "p1")
         assert _told(next(events)) == ("ADDED", "p1")
         api.stop()
-        with pytest.raises(Exception, match=r"(?i)incomplete|reset|EOF|closed"):
-            raise Exception(f"closed: {list(events)}")
+        with suppress(http.client.HTTPException, ConnectionError, ssl.SSLError):
+            assert list(events) == []

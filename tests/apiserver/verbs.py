@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import metadata, patch, status
 from .selectors import selection
+from .status import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 3 << 20  #: bytes
 _JSON_PATCH, _MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -59,6 +61,8 @@ def verb(request: Request, target: Resource) -> str:
 
 def respond(store: Store, request: Request, target: Resource) -> Answer:
     """Carry a request out, unless it is a watch; raises Refusal."""
+    if target.subresource not in ("", "status"):
+        raise status.no_such_resource()
     match verb(request, target):
         case "get":
             return answer(200, store.get(target))
@@ -67,7 +71,7 @@ def respond(store: Store, request: Request, target: Resource) -> Answer:
         case "create" if not target.name:
             return answer(201, store.create(target, _document(request, target)))
         case "update" if target.name:
-            return answer(200, _replace(store, request, target))
+            return _replace(store, request, target)
         case "patch" if target.name:
             return answer(200, _patch(store, request, target))
         case "delete" if not target.subresource:
@@ -105,7 +109,8 @@ def _list(store: Store, request: Request, target: Resource) -> Json:
     }
 
 
-def _replace(store: Store, request: Request, target: Resource) -> Json:
+def _replace(store: Store, request: Request, target: Resource) -> Answer:
+    """PUT; of leases and events it is a creation too."""
     given = _document(request, target)
 
     def replaced(stored: Json) -> Json:
@@ -115,30 +120,34 @@ def _replace(store: Store, request: Request, target: Resource) -> Json:
             raise status.precondition_failed(target, "UID", wanted, found)
         return given
 
-    return store.update(target, replaced)
+    try:
+        return answer(200, store.update(target, replaced))
+    except Refusal as refusal:
+        if refusal.code != 404 or target.plural not in ("leases", "events"):
+            raise
+    return answer(201, store.create(target._replace(name=""), given))
 
 
 def _patch(store: Store, request: Request, target: Resource) -> Json:
     if request.content_type not in (_JSON_PATCH, _MERGE_PATCH):
+        if target.built_in and request.content_type != _STRATEGIC:
+            raise status.Refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         raise status.unsupported_media_type(
             _JSON_PATCH, _MERGE_PATCH, "application/apply-patch+yaml"
         )
-    given = _parsed(request.body)
+    given = _parsed(request, "{}")
 
     def patched(stored: Json) -> Json:
+        result: Json
         try:
             if request.content_type == _JSON_PATCH:
                 result = patch.applied(stored, given)
-            elif isinstance(given, dict):
-                result = patch.merged(stored, given)
             else:
-                raise status.bad_request("Invalid JSON Patch")
+                result = patch.merged(stored, given)
         except patch.Malformed as error:
             raise status.bad_request(str(error)) from error
         except patch.Inapplicable as error:
             raise status.patch_failed() from error
-        if not isinstance(result, dict):
-            raise status.patch_failed()
         if why := metadata.mistyped(result):
             raise status.unpatchable(json.dumps(result, separators=(",", ":")), why)
         return result
@@ -147,7 +156,7 @@ def _patch(store: Store, request: Request, target: Resource) -> Json:
 
 
 def _delete(store: Store, request: Request, target: Resource) -> Json:
-    options = _parsed(request.body) if (request.body or b"").strip() else {}
+    options = _parsed(request, "{}") if (request.body or b"").strip() else {}
     preconditions = options.get("preconditions") if isinstance(options, dict) else None
     deleted = store.delete(target, preconditions or {})
     if target.plural == "pods":
@@ -165,21 +174,24 @@ def _delete(store: Store, request: Request, target: Resource) -> Json:
 
 def _document(request: Request, target: Resource) -> Json:
     if request.content_type not in ("", "application/json"):
-        raise status.unsupported_media_type("application/json")
-    given = _parsed(request.body)
+        raise status.unsupported_media_type("application/json", "application/yaml")
+    unrecognized = (
+        f"the object provided is unrecognized (must be of type {target.kind}): couldn't get "
+        "version/kind; json parse error: {}"
+    )
+    given = _parsed(request, unrecognized)
     if not isinstance(given, dict):
-        raise status.bad_request(
-            f"the object provided is unrecognized (must be of type {target.kind}): couldn't get "
-            "version/kind; json parse error: json: cannot unmarshal into Go value of type struct"
-        )
+        why = "json: cannot unmarshal into Go value of type struct"
+        raise status.bad_request(unrecognized.format(why))
     return given
 
 
-def _parsed(body: bytes | None) -> Any:
+def _parsed(request: Request, refusal: str) -> Any:
     try:
-        return json.loads(body or b"")
+        return json.loads(request.body or b"")
     except ValueError as error:
-        raise status.bad_request(f"error decoding patch: {error}") from error
+        why = refusal.format("unexpected end of JSON input")
+        raise status.bad_request(why) from error
 
 
 def _number(query: Mapping[str, str], key: str) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import status
 from .selectors import selection
 from .status import Refusal
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .resources import Resource
-    from .store import Change, Json, Store
+    from .store import Change, Store
+
+Json = dict[str, Any]
 
 _LONGEST = 3600.0  #: seconds, for who names no timeout
 _LOOK = 0.2  #: seconds between looks at whether the client is still there
@@ -25,18 +27,26 @@ def lines(
 ) -> Iterator[bytes]:
     """Events until the timeout, or until `ended` says so; an ERROR event is the last one.
 
-    A watch from no version, or from 0, begins with all there is.  Raises Refusal 400 at the first
-    step for a request that makes no sense.
+    A watch from no version, or from 0, begins with all there is at the call, and goes on from
+    there.  Raises Refusal for a request that makes no sense.
     """
     wanted = query.get("resourceVersion") or "0"
     seconds = query.get("timeoutSeconds") or "0"
-    if not wanted.isdecimal() or not seconds.isdecimal():
-        raise status.bad_request(f'Invalid value: "{wanted}": strconv.ParseUint: invalid syntax')
+    if not wanted.isdecimal():
+        why = f'strconv.ParseUint: parsing "{wanted}": invalid syntax'
+        message = f'resourceVersion: Invalid value: "{wanted}": {why}'
+        raise Refusal(500, "", message)  # It is the client's fault, and the real server's answer.
+    if not seconds.isdecimal():
+        seconds = "0.01"
     if target.name:
         query = {**query, "fieldSelector": f"metadata.name={target.name}"}
     selected = selection(target, query)
     until = time.monotonic() + (float(seconds) or _LONGEST)
-    return _events(store, target, int(wanted), selected, until, query, ended)
+    version, begin = int(wanted), list[Json]()
+    if not version:
+        begin, version = store.items(target)
+    first = [_line("ADDED", item) for item in begin if selected(item)]
+    return chain(first, _events(store, target, version, selected, until, query, ended))
 
 
 def _events(
@@ -48,9 +58,6 @@ def _events(
     query: Mapping[str, str],
     ended: Callable[[], bool],
 ) -> Iterator[bytes]:
-    if not version:
-        items, version = store.items(target)
-        yield from (_line("ADDED", item) for item in items if selected(item))
     while (left := until - time.monotonic()) > 0 and not ended():
         try:
             changes = store.changes(version, min(left, _LOOK), ended)
