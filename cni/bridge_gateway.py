@@ -47,7 +47,7 @@ class Shared:
     def ensure_bridge(self, conf: Bridge) -> Link:
         """The bridge, up; promiscuous when asked. Call with the lock held."""
         bridge = linux_bridge.require(self._find_or_create(conf))
-        self._guests_before = {each.ifindex for each in link.ports(self._nl, bridge.ifindex)}
+        self._guests_before = link.port_indices(self._nl, bridge.ifindex)
         if not self._bridge_made:
             if conf.vlan or conf.vlan_trunk:
                 self._ensure_filtering(bridge)

@@ -84,10 +84,15 @@ def decode_value(data: bytes, what: str) -> Any:
     if len(data) > MAX_INPUT:
         raise CniError(Code.DECODE_FAILURE, f"{what} is larger than {MAX_INPUT} bytes")
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant)
-        _walk(value)
+        return parse_json(data.decode())
     except (ValueError, RecursionError) as error:
         raise CniError(Code.DECODE_FAILURE, f"cannot decode {what}", str(error)) from None
+
+
+def parse_json(text: str) -> Any:
+    """A value of untrusted text; raises ValueError or RecursionError for what others cannot read."""
+    value = json.loads(text, parse_constant=_refuse_constant)
+    _walk(value)
     return value
 
 

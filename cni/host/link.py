@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.host.rtnl import (
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 IFF_UP, IFF_PROMISC, IFF_LOWER_UP = 0x1, 0x100, 0x10000
 _IFLA_EXT_MASK_SKIP_STATS = 8
+_NLMSG_HDRLEN = 16  #: bytes
+_IFINFOMSG_INDEX = struct.Struct("=4xi")  #: behind the family and the type of device
 _IFNAME_MAX = 15  #: bytes; alternative names may be longer
 
 _WANTED = frozenset(
@@ -113,9 +116,19 @@ def list_links(nl: Rtnl) -> list[Link]:
 
 def ports(nl: Rtnl, master: int) -> list[Link]:
     """The links enslaved to `master`."""
-    message = _message(0, ("IFLA_EXT_MASK", _IFLA_EXT_MASK_SKIP_STATS), ("IFLA_MASTER", master))
-    found = nl.dump(message, RTM_GETLINK, what=f"list the ports of link {master}")
+    found = nl.dump(_of_master(master), RTM_GETLINK, what=f"list the ports of link {master}")
     return [each for each in map(_parse, found) if each.master == master]
+
+
+def port_indices(nl: Rtnl, master: int) -> set[int]:
+    """The indices of those links; of all links on a kernel before 4.20, which does not select."""
+    what = f"list the ports of link {master}"
+    found = nl.dump_undecoded(_of_master(master), RTM_GETLINK, what=what)
+    return {_IFINFOMSG_INDEX.unpack_from(data, _NLMSG_HDRLEN)[0] for data in found}
+
+
+def _of_master(index: int) -> Message:
+    return _message(0, ("IFLA_EXT_MASK", _IFLA_EXT_MASK_SKIP_STATS), ("IFLA_MASTER", index))
 
 
 def create(nl: Rtnl, name: str, kind: str, *attributes: tuple[str, Any], data: Any = None) -> None:

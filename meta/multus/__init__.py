@@ -125,7 +125,7 @@ def _wanted(subject: Subject, req: Request) -> list[Delegate]:
     except CniError as error:
         cluster, pod = subject.cluster, subject.pod
         if cluster and pod and cluster.missing and subject.conf.events:
-            cluster.tell(events.not_found(pod, [nad.missing(each).msg for each in cluster.missing]))
+            cluster.tell(events.not_found(pod, [nad.absence(each) for each in cluster.missing]))
         if subject.pod is None:
             raise
         label = delegates.pod_label(req.args)

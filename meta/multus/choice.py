@@ -59,6 +59,9 @@ def _resolved(subject: Subject, *, tolerant: bool) -> Iterator[Choice]:
     wanted = networks(subject.conf, subject.namespace, subject.pod, has_api=cluster is not None)
     keys = {each.nad for each in wanted if each.nad and each.nad.name}
     found = cluster.nads(sorted(keys)) if cluster and keys else {}
+    if cluster:
+        needed = dict.fromkeys(each.nad for each in wanted if each.nad and not each.file)
+        cluster.missing += [key for key in needed if key in found and found[key] is None]
     for index, each in enumerate(wanted):
         with _resolving(each.what, tolerant=tolerant):
             if choice := _resolve(index, each, subject, found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def connect_leniently(conf: Multus, req: Request) -> Cluster | None:
 
 
 class Cluster:
-    """`missing` names the networks that were asked for and do not exist."""
+    """`missing` names the networks that a pod asks for and that do not exist."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -75,6 +76,8 @@ class Cluster:
             if _status(error) == 404:
                 return None
             raise error.within("error waiting for pod") from None
+        if wrong := _not_what_was_asked(document, "Pod", name.namespace, name.name):
+            raise wrong.within("error waiting for pod")
         return pod.read(document, name)
 
     def nads(self, keys: Sequence[Key]) -> dict[Key, Found]:
@@ -90,10 +93,11 @@ class Cluster:
                 found[key] = nad.missing(key, error.msg)
         answers = self._client.side_by_side(list(calls.values()))
         for key, answer in zip(calls, answers, strict=True):
-            found[key] = answer
             if isinstance(answer, CniError):
                 found[key] = None if _status(answer) == 404 else _unread(key, answer)
-        self.missing += [key for key, answer in found.items() if answer is None]
+            else:
+                wrong = _not_what_was_asked(answer, nad.KIND, key.namespace, key.name)
+                found[key] = _unread(key, wrong) if wrong else answer
         return found
 
     def write_status(self, of: Pod, text: str) -> None:
@@ -147,6 +151,24 @@ class Cluster:
             except CniError as error:
                 if _status(error) != 409 or attempt == _PUTS - 1:
                     raise
+
+
+def _not_what_was_asked(document: Json, kind: str, namespace: str, name: str) -> CniError | None:
+    """The error of an answer that is another object: of a proxy, say, that asks for a password.
+
+    Taken for a pod without annotations, it would be attached without its networks.
+    """
+    meta = document.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    answered = (document.get("kind"), meta.get("namespace"), meta.get("name"))
+    if answered == (kind, namespace, name):
+        return None
+    text = json.dumps(document)[:200]
+    return CniError(
+        Code.TRY_AGAIN_LATER,
+        f"the API server's answer is not {kind} {namespace}/{name}",
+        text,
+    )
 
 
 def _path(of: Name | Pod) -> str:

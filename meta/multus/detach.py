@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError
 from meta.multus import chain, device_info, lock, recover, results, scratch
-from meta.multus.delegates import device_file, refreshed
+from meta.multus.delegates import device_file, device_info_root, refreshed
 
 if TYPE_CHECKING:
     from cni.core.types import Request
@@ -61,10 +62,19 @@ def remove_one(req: Request, record: Record, index: int) -> None:
 
 def _forget_device(delegate: Delegate, req: Request) -> None:
     try:
-        if file := device_file(delegate, req):
+        if file := device_file(delegate, req) or _told_file(delegate, req):
             device_info.remove(file)
     except CniError as error:  # a record of somebody else: there cannot be a file of that name
         log.warning("no device-info file", network=delegate.name, reason=error)
+
+
+def _told_file(delegate: Delegate, req: Request) -> str:
+    """The device-info file of a delegate that only the cache knows: the path that it was told."""
+    path = delegate.runtime_config.get("CNIDeviceInfoFile")
+    directory = os.path.join(device_info_root(req), "cni")
+    if not isinstance(path, str) or os.path.dirname(path) != directory:
+        return ""
+    return path if path.endswith(f"-{req.container_id}_{delegate.ifname}") else ""
 
 
 def _delete_unrecorded(req: Request, conf: Multus, home: Home) -> None:

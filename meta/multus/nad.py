@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cni.core import request
 from cni.core.errors import CniError, invalid
 from meta.multus import confdir, network
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 API = "apis/k8s.cni.cncf.io/v1"
 PLURAL = "network-attachment-definitions"
+KIND = "NetworkAttachmentDefinition"
 
 _RESOURCE = "k8s.v1.cni.cncf.io/resourceName"
 
@@ -52,10 +53,18 @@ def read(document: Json, key: Key) -> Nad:
 
 def missing(key: Key, reason: str = "") -> CniError:
     """The error of a network that does not exist, in the words that operators search for."""
-    reason = reason or f'{PLURAL}.k8s.cni.cncf.io "{key.name}" not found'
     return invalid(
-        "GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a"
-        f" network-attachment-definition ({key.name}) in namespace ({key.namespace}): {reason}"
+        "GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: "
+        + absence(key, reason)
+    )
+
+
+def absence(key: Key, reason: str = "") -> str:
+    """That there is no such network, in the words of the pod's event."""
+    reason = reason or f'{PLURAL}.k8s.cni.cncf.io "{key.name}" not found'
+    return (
+        f"cannot find a network-attachment-definition ({key.name}) in namespace"
+        f" ({key.namespace}): {reason}"
     )
 
 
@@ -68,7 +77,7 @@ def network_of(nad: Nad, conf_dir: str, version: str) -> Network:
 def _parse(config: str) -> Json:
     where = "GetCNIConfig: err in getCNIConfigFromSpec: failed to unmarshal Spec.Config"
     try:
-        document: Any = json.loads(config)
+        document: Any = request.parse_json(config)
     except (ValueError, RecursionError) as error:
         raise invalid(f"{where}: {error}") from None
     if not isinstance(document, dict):

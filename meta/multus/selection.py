@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cni.core import names
+from cni.core import names, request
 from cni.core.errors import CniError, invalid
 from cni.core.load import load
 
@@ -98,7 +98,7 @@ def is_hardware_address(text: str) -> bool:
 def _parse_json(annotation: str) -> list[Selection]:
     where = f"{_PARSE}: failed to parse pod Network Attachment Selection Annotation JSON format"
     try:
-        value: Any = json.loads(annotation)
+        value: Any = request.parse_json(annotation)
     except (ValueError, RecursionError) as error:
         raise invalid(f"{where}: {error}") from None
     if not isinstance(value, list):
