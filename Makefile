@@ -4,12 +4,13 @@ PYTHON = .venv/bin/python
 BINDIR = /opt/cni/bin
 UV = uv==0.13.8
 
-.PHONY: help build test test-vm demo lint bench install uninstall lock clean
+.PHONY: help build test test-vm test-cluster demo lint bench install uninstall lock clean
 
 help:
 	@echo "make build      the plugins, in build/bin"
 	@echo "make test       lint, build, and all tests, in namespaces of their own"
 	@echo "make test-vm    only those that need SR-IOV cards, in a virtual machine; ARGS for its pytest"
+	@echo "make test-cluster   only those against a real API server and etcd"
 	@echo "make demo       a pod with several networks, step by step"
 	@echo "make bench      what a call costs"
 	@echo "make install    build/bin on this node, in BINDIR=$(BINDIR)"
@@ -28,13 +29,15 @@ lint:
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
-# what fails fast comes first
+# what fails fast comes first; the API server is built while the host's tests run
+test: export PLAIT_NEED_CLUSTER = 1
 test: lint
 	@packaging/bootstrap test
 	@$(PYTHON) packaging/build.py
 	@tests/clients/install
 	@tests/uml/kit
 	@tests/vm/fetch
+	@tests/cluster/fetch download
 	tests/isolate $(PYTHON) -m pytest
 
 test-vm: export PLAIT_VM_ARGS = $(ARGS)
@@ -42,6 +45,12 @@ test-vm: build
 	@packaging/bootstrap test
 	@tests/vm/fetch
 	@$(PYTHON) -m pytest -q tests/vm/test_vm.py
+
+test-cluster: export PLAIT_NEED_CLUSTER = 1
+test-cluster: build
+	@packaging/bootstrap test
+	@tests/cluster/fetch
+	@tests/isolate $(PYTHON) -m pytest -q tests/cluster
 
 demo: build
 	@packaging/bootstrap test

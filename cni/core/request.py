@@ -90,7 +90,7 @@ def decode_value(data: bytes, what: str) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """A value of untrusted text; raises ValueError or RecursionError for what others cannot read."""
+    """A value of untrusted text; raises ValueError or RecursionError for what is no JSON."""
     value = json.loads(text, parse_constant=_refuse_constant)
     _walk(value)
     return value

@@ -1,0 +1,1 @@
+"""Tests in a cluster: a real API server, and nodes that the tests play."""
