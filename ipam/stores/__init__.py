@@ -1,10 +1,15 @@
-"""Stores of leases: what they promise to a plugin, and the values that they exchange."""
+"""Stores of leases: what they promise to a plugin, and the values that they exchange.
+
+An address of a pool is free, leased to an attachment, or held for a pod. A hold is what remains of
+a lease when the pool's policy says so, or a reservation that somebody made.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cni.core.errors import CniError, Code
+from ipam.ranges import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -12,14 +17,29 @@ if TYPE_CHECKING:
     from cni.core.types import Attachment
     from ipam.ranges import Range
 
+FOR_EVER = -1  #: in place of seconds
+
+#: kinds of holds: an address that rests before others get it, one that waits for its pod, one that
+#: somebody reserved for a pod
+COOLING, STICKY, RESERVED = "cooling", "sticky", "reserved"
+
 
 class Owner(NamedTuple):
-    """Who leases. The pod is recorded for people; the attachment alone is the key."""
+    """Who leases. The attachment is the key of a lease; the pod is what holds are for."""
 
     attachment: Attachment
     pod_namespace: str = ""
     pod_name: str = ""
     pod_uid: str = ""
+    node: str = ""
+    netns: str = ""
+
+    @property
+    def holder(self) -> str:
+        """The pod, which another container may be tomorrow; without a pod the container."""
+        if self.pod_name:
+            return f"{self.pod_namespace}/{self.pod_name}"
+        return self.attachment.container_id
 
 
 class Ask(NamedTuple):
@@ -30,16 +50,26 @@ class Ask(NamedTuple):
     #: refuse what any pool of this network_name has leased, not only the range's own
     unique: bool = True
     wanted: int | None = None  #: this address, or none; else the lowest that is free
+    preferred: int | None = None  #: this address if it is free
+    cooldown: int = 0  #: seconds that it rests after its release; a preference
+    sticky: int = 0  #: seconds that it then waits for its pod, or FOR_EVER
+    strict: bool = False  #: rather none than another than the pod's own, or the preferred
 
 
 class Lease(NamedTuple):
-    """An address that an attachment holds."""
+    """An address that an attachment holds; what comes after `address` may be unknown."""
 
     attachment: Attachment
     network_name: str
     cidr: str
     version: int
     address: int
+    pod_namespace: str = ""
+    pod_name: str = ""
+    pod_uid: str = ""
+    node: str = ""
+    netns: str = ""
+    created: int = 0  #: seconds since 1970
 
     def answers(self, ask: Ask) -> bool:
         """Whether this lease is what is asked for."""
@@ -51,6 +81,23 @@ class Lease(NamedTuple):
         )
 
 
+class Hold(NamedTuple):
+    """An address that is not leased, and not for everybody."""
+
+    network_name: str
+    cidr: str
+    version: int
+    address: int
+    kind: str  #: COOLING, STICKY or RESERVED
+    holder: str  #: see Owner.holder
+    ifname: str = ""  #: empty: any interface of the holder
+    until: int = 0  #: seconds since 1970; 0: for ever
+
+    def is_for(self, owner: Owner) -> bool:
+        """Whether the address waits for this owner."""
+        return self.holder == owner.holder and self.ifname in ("", owner.attachment.ifname)
+
+
 class Store(Protocol):
     """Leases that survive the process. Every method is one transaction: all of it, or nothing.
 
@@ -60,7 +107,9 @@ class Store(Protocol):
     def lease(self, owner: Owner, asks: Sequence[Ask]) -> list[int]:
         """One address for each ask, durable on return; what the owner already holds comes again.
 
-        Raises CniError 100 when a range is full or the wanted address is another's.
+        Then, what is held for it; then the wanted, the preferred, the lowest that is free; last
+        what only rests. Raises CniError 100 when a range is full or the wanted address is
+        another's.
         """
         ...
 
@@ -75,12 +124,37 @@ class Store(Protocol):
     def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
         """Release what attachments of the network hold whose (container ID, ifname) is not valid.
 
-        Returns how many.
+        Only what this node leased. Returns how many.
         """
         ...
 
     def probe(self) -> None:
         """Raises as `lease` would when no lease could be recorded now."""
+        ...
+
+    # for the operator's tool
+
+    def every(self) -> list[Lease]:
+        """All leases of the store, by address."""
+        ...
+
+    def holds(self) -> list[Hold]:
+        """All holds of the store that have not run out, by address."""
+        ...
+
+    def drop(self, lease: Lease) -> bool:
+        """Release one lease, unless it is another's by now; whether it was released."""
+        ...
+
+    def reserve(self, hold: Hold) -> None:
+        """Keep an address for a pod; one that the pod has now stays its lease until the DEL.
+
+        Raises CniError 100 when it is leased to, or held for, somebody else.
+        """
+        ...
+
+    def unreserve(self, network_name: str, version: int, address: int) -> bool:
+        """Forget what holds the address; whether anything did."""
         ...
 
 
@@ -96,6 +170,15 @@ def match(asks: Sequence[Ask], held: Sequence[Lease]) -> list[Lease | None]:
     return found
 
 
+def after_release(ask_cooldown: int, ask_sticky: int, now: int) -> tuple[str, int] | None:
+    """What becomes of a released address: the kind of its hold and when that ends, or None."""
+    if ask_sticky:
+        return STICKY, 0 if ask_sticky == FOR_EVER else now + ask_sticky
+    if ask_cooldown:
+        return COOLING, now + ask_cooldown
+    return None
+
+
 def exhausted(full: Range) -> CniError:
     """No free address, in the original's words ("/ -" included)."""
     return CniError(
@@ -107,8 +190,27 @@ def exhausted(full: Range) -> CniError:
 
 def taken(ask: Ask, address: str, holder: Attachment) -> CniError:
     """The wanted address is another attachment's."""
+    return _unavailable(
+        ask,
+        address,
+        f"leased to container {holder.container_id} {holder.ifname} of network {holder.network}",
+    )
+
+
+def held(ask: Ask, address: str, hold: Hold) -> CniError:
+    """The wanted address waits for another pod."""
+    return _unavailable(ask, address, f"{hold.kind}: it is kept for {hold.holder} {hold.ifname}")
+
+
+def refused(hold: Hold, reason: str) -> CniError:
+    """The address cannot be reserved."""
+    address = text(hold.version, hold.address)
+    return CniError(Code.RANGE_EXHAUSTED, f"{address} cannot be reserved for {hold.holder}", reason)
+
+
+def _unavailable(ask: Ask, address: str, reason: str) -> CniError:
     return CniError(
         Code.RANGE_EXHAUSTED,
         f"requested IP address {address} is not available in range {ask.range.cidr}",
-        f"leased to container {holder.container_id} {holder.ifname} of network {holder.network}",
+        reason,
     )

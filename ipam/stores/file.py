@@ -8,21 +8,22 @@ power cut leaves the last whole transaction. One flock around it keeps a burst o
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cni.core import log
 from cni.core.errors import CniError, Code
 from cni.store.lock import locked
-from ipam.stores import match
-from ipam.stores.ledger import SCHEMA, SCHEMA_VERSION, Ledger
+from ipam.stores import match, schema
+from ipam.stores.ledger import Ledger
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from cni.core.types import Attachment
-    from ipam.stores import Ask, Lease, Owner
+    from ipam.stores import Ask, Hold, Lease, Owner
 
 _WAL_LIMIT = 512 << 10  #: bytes of log that are left for the next process; see _close
 _RESERVE = 256 << 10  #: bytes kept on the disk for releasing addresses when it is full
@@ -46,6 +47,7 @@ class FileStore:
         if not asks:
             return []
         with self._transaction("lease an address") as ledger:
+            ledger.begin()
             held = match(asks, ledger.leases(owner.attachment))
             leased = [
                 lease.address if lease else ledger.take(owner, ask, slot)
@@ -87,6 +89,39 @@ class FileStore:
         # a file system that does not count its blocks says 0 of 0
         if disk.f_blocks and disk.f_bfree * disk.f_frsize < _SPACE_NEEDED:
             raise CniError(Code.IO_FAILURE, f"no space for leases in {self._directory}")
+
+    def every(self) -> list[Lease]:
+        """See Store.every; makes no files."""
+        if not os.path.exists(self._path):
+            return []
+        with self._transaction("read the leases") as ledger:
+            return ledger.every()
+
+    def holds(self) -> list[Hold]:
+        """See Store.holds; makes no files."""
+        if not os.path.exists(self._path):
+            return []
+        now = int(time.time())
+        with self._transaction("read what is held") as ledger:
+            return [each for each in ledger.holds() if not 0 < each.until <= now]
+
+    def drop(self, lease: Lease) -> bool:
+        """See Store.drop."""
+        if not os.path.exists(self._path):
+            return False
+        return bool(self._give_back("release an address", lambda ledger: ledger.drop(lease)))
+
+    def reserve(self, hold: Hold) -> None:
+        """See Store.reserve."""
+        with self._transaction("reserve an address") as ledger:
+            ledger.reserve(hold)
+
+    def unreserve(self, network_name: str, version: int, address: int) -> bool:
+        """See Store.unreserve; makes no files."""
+        if not os.path.exists(self._path):
+            return False
+        with self._transaction("forget a reservation") as ledger:
+            return ledger.unreserve(network_name, version, address)
 
     def _give_back(self, operation: str, drop: Callable[[Ledger], int]) -> int:
         """Run a transaction that only drops leases: on a full disk too, in the reserved space.
@@ -139,7 +174,7 @@ class FileStore:
                 connection = self._open()
                 try:
                     connection.execute("BEGIN IMMEDIATE")
-                    yield Ledger(connection)
+                    yield Ledger(connection, _boot_id())
                     connection.execute("COMMIT")
                 finally:
                     self._close(connection)  # rolls back what was not committed
@@ -166,7 +201,7 @@ class FileStore:
         try:
             connection.execute("PRAGMA synchronous = FULL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA_VERSION:
+            if version != schema.VERSION:
                 self._make_tables(connection, version)
         except BaseException:
             connection.close()
@@ -184,15 +219,18 @@ class FileStore:
                 os.close(fd)
 
     def _make_tables(self, connection: sqlite3.Connection, version: int) -> None:
+        if version in schema.UPGRADES:
+            connection.executescript(schema.UPGRADES[version])
+            return
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if version != 0 or tables:
             raise CniError(
                 Code.IO_FAILURE,
                 f"cannot use the leases of another version: {self._path}",
-                f"its schema version is {version}, this version knows {SCHEMA_VERSION}",
+                f"its schema version is {version}, this version knows {schema.VERSION}",
             )
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(SCHEMA)
+        connection.executescript(schema.CREATE)
 
     def _close(self, connection: sqlite3.Connection) -> None:
         """Close without a checkpoint while the log is short: one fsync for each ADD, not four.
@@ -216,6 +254,15 @@ class FileStore:
             connection.close()
             if keeper is not None:
                 keeper.close()
+
+
+def _boot_id() -> str:
+    """What tells this boot from others; empty when the kernel does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _uri(path: str) -> str:

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cni.core.types import Attachment
 from ipam.ranges import first_free, size
-from ipam.stores import Ask, Lease, Owner, exhausted, runs, taken
+from ipam.stores import (
+    COOLING,
+    Ask,
+    Hold,
+    Lease,
+    Owner,
+    after_release,
+    exhausted,
+    held,
+    refused,
+    taken,
+)
+from ipam.stores.held import Holds
 from ipam.stores.runs import Runs
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
-SCHEMA_VERSION = 1
+#: seconds that addresses rest whose containers a boot has ended: podman starts them again
+REST_AFTER_BOOT = 600
 
-SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE lease (
-    network_name TEXT NOT NULL,   -- with cidr the pool; networks that name the same share it
-    address BLOB NOT NULL,        -- 4 or 16 bytes in network order
-    cidr TEXT NOT NULL,
-    network TEXT NOT NULL,        -- with container_id and ifname the attachment
-    container_id TEXT NOT NULL,
-    ifname TEXT NOT NULL,
-    slot INTEGER NOT NULL,        -- which of the addresses that the attachment asked for, from 0
-    pod_namespace TEXT NOT NULL,
-    pod_name TEXT NOT NULL,
-    pod_uid TEXT NOT NULL,
-    created INTEGER NOT NULL,     -- seconds since 1970
-    PRIMARY KEY (network_name, address, cidr)
-) WITHOUT ROWID;
-CREATE INDEX lease_attachment ON lease (network, container_id, ifname);
-{runs.SCHEMA}
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
+_LEASE = (
+    "network, container_id, ifname, network_name, cidr, address, pod_namespace, pod_name, pod_uid,"
+    " node, netns, created"
+)
 
 
 class Ledger:
     """The leases, as one open transaction sees and changes them."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, boot_id: str = "") -> None:
+        """`boot_id` tells this boot from others; empty where nothing does."""
         self._connection = connection
+        self._boot_id = boot_id
+        self._holds = Holds(connection)
+        self._now = int(time.time())
 
     def probe(self) -> None:
         """Raises sqlite3.Error when nothing can be written, which BEGIN IMMEDIATE overlooks."""
@@ -50,16 +51,17 @@ class Ledger:
 
     def leases(self, attachment: Attachment) -> list[Lease]:
         """What the attachment holds, in the order in which it was asked for."""
-        rows = self._connection.execute(
-            "SELECT network_name, cidr, address FROM lease"
-            " WHERE network = ? AND container_id = ? AND ifname = ?"
+        return self._read(
+            "WHERE network = ? AND container_id = ? AND ifname = ?"
             " ORDER BY slot, network_name, address, cidr",
-            attachment,
+            *attachment,
         )
-        return [
-            Lease(attachment, name, cidr, 4 if len(blob) == 4 else 6, int.from_bytes(blob))
-            for name, cidr, blob in rows
-        ]
+
+    def every(self) -> list[Lease]:
+        return self._read("ORDER BY network_name, length(address), address, cidr")
+
+    def holds(self) -> list[Hold]:
+        return self._holds.every()
 
     def attachments(self, network: str) -> set[tuple[str, str]]:
         """(container ID, ifname) of all that hold a lease of the network."""
@@ -69,67 +71,204 @@ class Ledger:
             )
         )
 
+    def begin(self) -> None:
+        """Before addresses are given: free what waited long enough, and what a boot has ended."""
+        for hold in self._holds.ended(self._now):
+            self._forget(hold)
+        if self._boot_id:
+            ended = self._read("WHERE boot_id <> ? AND boot_id <> ''", self._boot_id)
+            for lease in ended:
+                self.drop(lease, rest=REST_AFTER_BOOT)
+
     def take(self, owner: Owner, ask: Ask, slot: int) -> int:
-        """Lease the wanted address, or the lowest that is free. Raises CniError 100."""
-        pool, family = self._scopes(ask.network_name, ask.range.cidr, ask.range.version)
-        leased = family if ask.unique else pool
-        if ask.wanted is None:
-            address = first_free(ask.range, leased.end)
-            if address is None:
-                raise exhausted(ask.range)
+        """Lease an address, see Store.lease. Raises CniError 100."""
+        address = self._choose(owner, ask)
+        blob = address.to_bytes(size(ask.range.version))
+        own = [
+            each
+            for each in self._holds.at(ask.network_name, ask.range.version, address)
+            if each.cidr == ask.range.cidr
+        ]
+        if own:  # it is in the runs, and stays there
+            self._holds.remove(own[0])
         else:
-            address = ask.wanted
-            if leased.end(address) is not None:
-                raise taken(ask, ask.range.text(address), self._holder(ask, address))
-        self._insert(owner, ask, address, slot)
-        pool.add(address)
-        if family.end(address) is None:  # else another pool, not unique either, has leased it too
-            family.add(address)
-        return address
-
-    def drop(self, lease: Lease) -> None:
-        """Forget a lease; its address is free again when no other pool has leased it."""
-        pool, family = self._scopes(lease.network_name, lease.cidr, lease.version)
-        blob = lease.address.to_bytes(size(lease.version))
+            self._occupy(ask.network_name, ask.range.cidr, ask.range.version, address)
         self._connection.execute(
-            "DELETE FROM lease WHERE network_name = ? AND address = ? AND cidr = ?",
-            (lease.network_name, blob, lease.cidr),
-        )
-        pool.remove(lease.address)
-        others = self._connection.execute(
-            "SELECT 1 FROM lease WHERE network_name = ? AND address = ? LIMIT 1",
-            (lease.network_name, blob),
-        )
-        if others.fetchone() is None:
-            family.remove(lease.address)
-
-    def _scopes(self, network_name: str, cidr: str, version: int) -> tuple[Runs, Runs]:
-        """The runs of the pool, and those of all pools of its network_name and family."""
-        return (
-            Runs(self._connection, network_name, cidr, version),
-            Runs(self._connection, network_name, f"ipv{version}", version),
-        )
-
-    def _insert(self, owner: Owner, ask: Ask, address: int, slot: int) -> None:
-        self._connection.execute(
-            "INSERT INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 ask.network_name,
-                address.to_bytes(size(ask.range.version)),
+                blob,
                 ask.range.cidr,
                 *owner.attachment,
                 slot,
                 owner.pod_namespace,
                 owner.pod_name,
                 owner.pod_uid,
-                int(time.time()),
+                self._now,
+                owner.node,
+                owner.netns,
+                self._boot_id,
+                ask.cooldown,
+                ask.sticky,
             ),
         )
+        return address
 
-    def _holder(self, ask: Ask, address: int) -> Attachment:
+    def drop(self, lease: Lease, rest: int = 0) -> bool:
+        """Forget a lease. Its address is free again, or held as the lease says, else for `rest`
+        seconds; and free only when no other pool has it too. Whether there was such a lease.
+        """
+        key = (lease.network_name, lease.address.to_bytes(size(lease.version)), lease.cidr)
         row = self._connection.execute(
-            "SELECT network, container_id, ifname FROM lease"
-            " WHERE network_name = ? AND address = ? ORDER BY cidr = ? DESC LIMIT 1",
-            (ask.network_name, address.to_bytes(size(ask.range.version)), ask.range.cidr),
+            "DELETE FROM lease WHERE network_name = ? AND address = ? AND cidr = ?"
+            " AND network = ? AND container_id = ? AND ifname = ? RETURNING cooldown, sticky",
+            (*key, *lease.attachment),
         ).fetchone()
-        return Attachment(*row)
+        if row is None:
+            return False
+        kept = after_release(row[0], row[1], self._now)
+        if kept is None and rest:
+            kept = COOLING, self._now + rest
+        if kept is None:
+            self._vacate(lease.network_name, lease.cidr, lease.version, lease.address)
+        else:
+            owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
+            place = (lease.network_name, lease.cidr, lease.version, lease.address)
+            self._holds.put(Hold(*place, kept[0], owner.holder, lease.attachment.ifname, kept[1]))
+        return True
+
+    def reserve(self, hold: Hold) -> None:
+        """See Store.reserve."""
+        place = (hold.network_name, hold.version, hold.address)
+        for other in self._holds.at(*place):
+            if other.kind != COOLING and other.holder != hold.holder:
+                raise refused(hold, f"{other.kind}: it is kept for {other.holder}")
+            self._forget(other)
+        for lease in self._leased_at(*place):
+            owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
+            if owner.holder != hold.holder:
+                raise refused(hold, f"leased to container {lease.attachment.container_id}")
+            # its pod has it: from now on it will wait for that
+            self._connection.execute(
+                "UPDATE lease SET sticky = -1 WHERE network_name = ? AND address = ?",
+                (hold.network_name, hold.address.to_bytes(size(hold.version))),
+            )
+            return
+        self._holds.put(hold)
+        self._occupy(hold.network_name, hold.cidr, hold.version, hold.address)
+
+    def unreserve(self, network_name: str, version: int, address: int) -> bool:
+        """See Store.unreserve."""
+        found = self._holds.at(network_name, version, address)
+        for hold in found:
+            self._forget(hold)
+        return bool(found)
+
+    def _choose(self, owner: Owner, ask: Ask) -> int:
+        wanted, pool = ask.range, self._runs(ask.network_name, ask.range.cidr, ask.range.version)
+        leased = pool
+        if ask.unique:
+            leased = self._runs(ask.network_name, f"ipv{wanted.version}", wanted.version)
+        if ask.wanted is not None:
+            self._claim(owner, ask, ask.wanted, leased)
+            return ask.wanted
+        if (former := self._former(owner, ask)) is not None:
+            return former
+        if (own := self._holds.waiting_for(owner, ask)) is not None:
+            return own.address
+        if ask.preferred is not None and wanted.offers(wanted.version, ask.preferred):
+            if leased.end(ask.preferred) is None:
+                return ask.preferred
+            if ask.strict:
+                self._claim(owner, ask, ask.preferred, leased)
+        address = first_free(wanted, leased.end)
+        if address is not None:
+            return address
+        resting = self._holds.longest_resting(ask.network_name, wanted)
+        if resting is None or (ask.unique and self._is_shared(resting)):
+            raise exhausted(wanted)
+        return resting.address
+
+    def _claim(self, owner: Owner, ask: Ask, address: int, leased: Runs) -> None:
+        """Raises CniError 100 when the address is another's, or waits for another."""
+        if leased.end(address) is None:
+            return
+        text = ask.range.text(address)
+        for lease in self._leased_at(ask.network_name, ask.range.version, address):
+            if ask.unique or lease.cidr == ask.range.cidr:
+                raise taken(ask, text, lease.attachment)
+        for hold in self._holds.at(ask.network_name, ask.range.version, address):
+            if hold.kind != COOLING and not hold.is_for(owner):
+                raise held(ask, text, hold)
+            if hold.cidr != ask.range.cidr:
+                self._forget(hold)
+
+    def _former(self, owner: Owner, ask: Ask) -> int | None:
+        """The address of the pod's earlier container whose DEL has not come; it is this one's now.
+
+        That DEL will find nothing: whereabouts has always done so.
+        """
+        if not ask.sticky or not owner.pod_name:
+            return None
+        found = self._read(
+            "WHERE pod_namespace = ? AND pod_name = ? AND network = ? AND ifname = ?"
+            " AND network_name = ? AND cidr = ? AND container_id <> ?",
+            owner.pod_namespace,
+            owner.pod_name,
+            owner.attachment.network,
+            owner.attachment.ifname,
+            ask.network_name,
+            ask.range.cidr,
+            owner.attachment.container_id,
+        )
+        for lease in found:
+            if ask.range.offers(lease.version, lease.address):
+                self.drop(lease, rest=1)
+                return lease.address
+        return None
+
+    def _is_shared(self, hold: Hold) -> bool:
+        """Whether a pool that is not unique has leased the address all the same."""
+        return bool(self._leased_at(hold.network_name, hold.version, hold.address))
+
+    def _leased_at(self, network_name: str, version: int, address: int) -> list[Lease]:
+        blob = address.to_bytes(size(version))
+        return self._read("WHERE network_name = ? AND address = ?", network_name, blob)
+
+    def _forget(self, hold: Hold) -> None:
+        self._holds.remove(hold)
+        self._vacate(hold.network_name, hold.cidr, hold.version, hold.address)
+
+    def _occupy(self, network_name: str, cidr: str, version: int, address: int) -> None:
+        self._runs(network_name, cidr, version).add(address)
+        family = self._runs(network_name, f"ipv{version}", version)
+        if family.end(address) is None:  # else another pool, not unique either, has it too
+            family.add(address)
+
+    def _vacate(self, network_name: str, cidr: str, version: int, address: int) -> None:
+        self._runs(network_name, cidr, version).remove(address)
+        if not self._leased_at(network_name, version, address) and not self._holds.at(
+            network_name, version, address
+        ):
+            self._runs(network_name, f"ipv{version}", version).remove(address)
+
+    def _runs(self, network_name: str, scope: str, version: int) -> Runs:
+        """The taken addresses of a pool, or of all pools of its network_name and family."""
+        return Runs(self._connection, network_name, scope, version)
+
+    def _read(self, where: str, *values: object) -> list[Lease]:
+        rows: Iterable[tuple[Any, ...]] = self._connection.execute(
+            f"SELECT {_LEASE} FROM lease {where}",  # noqa: S608 (texts of this module)
+            values,
+        )
+        return [
+            Lease(
+                Attachment(network, container_id, ifname),
+                name,
+                cidr,
+                4 if len(blob) == 4 else 6,
+                int.from_bytes(blob),
+                *rest,
+            )
+            for network, container_id, ifname, name, cidr, blob, *rest in rows
+        ]

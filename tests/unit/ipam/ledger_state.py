@@ -27,11 +27,12 @@ def check(database: Path) -> None:
     try:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         rows = connection.execute("SELECT network_name, scope, first, last FROM run").fetchall()
+        held = connection.execute("SELECT network_name, cidr, address FROM hold").fetchall()
     finally:
         connection.close()
     stored = [(name, scope, _int(first), _int(last)) for name, scope, first, last in rows]
     scopes: dict[Pool, set[int]] = {}
-    for name, cidr, address in leases(database):
+    for name, cidr, address in (*leases(database), *held):
         for scope in (cidr, "ipv4" if len(address) == 4 else "ipv6"):
             scopes.setdefault((name, scope), set()).add(_int(address))
     expected = [(*scope, *run) for scope, numbers in scopes.items() for run in _runs(numbers)]
