@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core.errors import CniError, describe, invalid
+from cni.kube.line import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +20,11 @@ SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _MAX_FILE = 1 << 20  #: bytes
 
-#: ways to authenticate that need other programs or servers
-_UNSUPPORTED = ("exec", "auth-provider", "username", "password")
+#: what needs other programs or servers, or would make us somebody else if it were overlooked
+_UNSUPPORTED = {
+    "cluster": ("proxy-url",),
+    "user": ("exec", "auth-provider", "username", "password", "as", "as-uid", "as-groups"),
+}
 
 
 class Access(NamedTuple):
@@ -41,30 +47,34 @@ def from_kubeconfig(path: str) -> Access:
     Raises CniError 5 for a file that cannot be read, 7 for one that cannot be used.
     """
     document = _parse(_read(path), path)
-    context = _named(document, "contexts", "context", _current_context(document, path), path)
-    cluster = _named(document, "clusters", "cluster", _text(context, "cluster", path), path)
+    context = _named(document, "context", _current_context(document, path), path)
+    cluster = _named(document, "cluster", _text(context, "cluster", path), path)
     user: Json = {}
     if name := _text(context, "user", path):
-        user = _named(document, "users", "user", name, path)
-    for key in _UNSUPPORTED:
-        if user.get(key):
-            raise invalid(f'kubeconfig {path}: "{key}" is not supported: use a token')
+        user = _named(document, "user", name, path)
     server = _text(cluster, "server", path)
     if not server:
-        raise invalid(f'kubeconfig {path}: the cluster has no "server"')
+        raise _wrong(path, 'the cluster has no "server"')
     skip = cluster.get("insecure-skip-tls-verify") or False
     if not isinstance(skip, bool):
-        raise invalid(f'kubeconfig {path}: "insecure-skip-tls-verify" must be a boolean')
+        raise _wrong(path, '"insecure-skip-tls-verify" must be a boolean')
+    ca = _data_or_file(cluster, "certificate-authority", path)
+    if skip and ca:
+        raise _wrong(path, '"insecure-skip-tls-verify" together with a "certificate-authority"')
+    certificate = _data_or_file(user, "client-certificate", path)
+    key = _data_or_file(user, "client-key", path)
+    if bool(certificate) != bool(key):
+        raise _wrong(path, '"client-certificate" and "client-key" need each other')
     return Access(
         server=server,
-        source=f"kubeconfig {path}",
+        source=line(f"kubeconfig {path}"),
         namespace=_text(context, "namespace", path) or "default",
-        ca=_data_or_file(cluster, "certificate-authority", path),
+        ca=ca,
         verify=not skip,
         server_name=_text(cluster, "tls-server-name", path),
         token=_token(user, path),
-        certificate=_data_or_file(user, "client-certificate", path),
-        key=_data_or_file(user, "client-key", path),
+        certificate=certificate,
+        key=key,
     )
 
 
@@ -72,6 +82,7 @@ def in_cluster(environ: Mapping[str, str], directory: str = SERVICE_ACCOUNT) -> 
     """The service account of the pod that we run in; None when we run in none.
 
     On a node whose environment speaks of a cluster there is no service account either.
+    Raises CniError as from_kubeconfig does.
     """
     host, port = (environ.get(f"KUBERNETES_SERVICE_{key}") for key in ("HOST", "PORT"))
     token = os.path.join(directory, "token")
@@ -81,43 +92,63 @@ def in_cluster(environ: Mapping[str, str], directory: str = SERVICE_ACCOUNT) -> 
     return Access(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         source=f"service account {directory}",
-        namespace=_read(namespace).strip() if os.path.exists(namespace) else "default",
+        namespace=(_read(namespace).strip() if os.path.exists(namespace) else "") or "default",
         ca=_read(ca) if os.path.exists(ca) else "",
-        token=_header(_read(token).strip(), token),
+        token=_token_of_file(token),
     )
+
+
+def _wrong(path: str, what: str, reason: str = "") -> CniError:
+    return invalid(line(f"kubeconfig {path}: {what}"), line(reason))
 
 
 def _read(path: str) -> str:
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise invalid(f"{path} is not a regular file")
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise invalid(line(f"{path} is not a regular file"))
             data = file.read(_MAX_FILE + 1)
         if len(data) > _MAX_FILE:
-            raise invalid(f"{path} is larger than {_MAX_FILE} bytes")
+            raise invalid(line(f"{path} is larger than {_MAX_FILE} bytes"))
         return data.decode()
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError):
-            raise describe(error) from None
-        raise invalid(f"{path} is not UTF-8") from None
+    except OSError as error:
+        failure = describe(error)
+        raise CniError(failure.code, line(failure.msg), failure.details) from None
+    except UnicodeDecodeError:
+        raise invalid(line(f"{path} is not UTF-8")) from None
+    except ValueError:
+        raise invalid(line(f"{path!r} cannot be the name of a file")) from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A FIFO would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parse(text: str, path: str) -> Json:
     """JSON is YAML too, and what our installer writes: the YAML library costs 20 ms."""
-    document: Any = None
     try:
-        document = json.loads(text)
+        document: Any = json.loads(text)
     except (ValueError, RecursionError):
-        import yaml
-
-        try:
-            document = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())
-            raise invalid(f"kubeconfig {path} is not YAML", reason) from None
+        document = _parse_yaml(text, path)
     if not isinstance(document, dict):
-        raise invalid(f"kubeconfig {path} is not an object")
+        raise _wrong(path, "not an object")
     return document
+
+
+def _parse_yaml(text: str, path: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        # in its own words it would quote the line, and a token may stand there
+        at = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise _wrong(path, "not YAML", f"{at}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise _wrong(path, "not YAML", str(error)) from None
+    except (ValueError, RecursionError):  # no such date, for one
+        raise _wrong(path, "not YAML") from None
 
 
 def _current_context(document: Json, path: str) -> str:
@@ -128,49 +159,67 @@ def _current_context(document: Json, path: str) -> str:
         only = contexts[0]
         name = _text(only, "name", path) if isinstance(only, dict) else ""
     if not name:
-        raise invalid(f'kubeconfig {path} has no "current-context"')
+        raise _wrong(path, 'no "current-context"')
     return name
 
 
-def _named(document: Json, plural: str, singular: str, name: str, path: str) -> Json:
-    entries = document.get(plural)
-    for each in entries if isinstance(entries, list) else ():
+def _named(document: Json, kind: str, name: str, path: str) -> Json:
+    """The context, cluster or user of a name."""
+    entries = document.get(f"{kind}s")
+    if not isinstance(entries, list | None):
+        raise _wrong(path, f'"{kind}s" must be a list')
+    for each in entries or ():
         if isinstance(each, dict) and each.get("name") == name:
-            found = each.get(singular)
-            return found if isinstance(found, dict) else {}
-    raise invalid(f'kubeconfig {path}: no {singular} is called "{name}"')
+            found = each.get(kind)
+            if not isinstance(found, dict | None):
+                raise _wrong(path, f'"{kind}" of "{name}" must be an object')
+            for key in _UNSUPPORTED.get(kind, ()):
+                if (found or {}).get(key):
+                    raise _wrong(path, f'"{key}" of {kind} "{name}" is not supported')
+            return found or {}
+    raise _wrong(path, f'no {kind} is called "{name}"')
 
 
 def _text(entry: Json, key: str, path: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str | None):
-        raise invalid(f'kubeconfig {path}: "{key}" must be a string')
+        raise _wrong(path, f'"{key}" must be a string')
     return value or ""
 
 
 def _data_or_file(entry: Json, key: str, path: str) -> str:
     """A PEM text: inline in base64, or in a file beside the kubeconfig."""
     if data := _text(entry, f"{key}-data", path):
-        import base64
-
         try:
-            return base64.b64decode("".join(data.split()), validate=True).decode()
+            return binascii.a2b_base64("".join(data.split()), strict_mode=True).decode()
         except ValueError:
-            raise invalid(f'kubeconfig {path}: "{key}-data" is not a PEM in base64') from None
+            raise _wrong(path, f'"{key}-data" is not a PEM in base64') from None
     if file := _text(entry, key, path):
-        return _read(os.path.join(os.path.dirname(path), file))
+        return _read(_beside(path, file))
     return ""
+
+
+def _beside(path: str, file: str) -> str:
+    return os.path.join(os.path.dirname(path), file)
 
 
 def _token(user: Json, path: str) -> str:
     """Of the two ways the file counts: it is the one that changes (client-go)."""
     if file := _text(user, "tokenFile", path):
-        return _header(_read(os.path.join(os.path.dirname(path), file)).strip(), file)
+        return _token_of_file(_beside(path, file))
     return _header(_text(user, "token", path).strip(), f'"token" of kubeconfig {path}')
+
+
+def _token_of_file(path: str) -> str:
+    """Without a token we would be nobody, and be told no more than that."""
+    token = _header(_read(path).strip(), path)
+    if not token:
+        raise invalid(line(f"{path}: no token in it"))
+    return token
 
 
 def _header(token: str, where: str) -> str:
     """The token; raises CniError 7 for one that would break out of the HTTP header."""
-    if not token.isascii() or not all("!" <= c <= "~" for c in token):
-        raise CniError(7, f"{where}: a token holds no spaces and no control characters")
+    if not all("!" <= c <= "~" for c in token):
+        raise invalid(line(f"{where}: a token holds no spaces and no control characters"))
     return token

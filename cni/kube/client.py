@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import signals
-from cni.core.errors import CniError, Code
+from cni.core.errors import CniError, Code, describe
 from cni.kube import connection, failures
-from cni.kube.connection import Connection
+from cni.kube.connection import Connection, Server, TooLargeError
+from cni.kube.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from cni.core.types import Json
     from cni.kube.access import Access
     from cni.kube.connection import Answer
+    from cni.kube.failures import ApiError
 
 MERGE_PATCH = "application/merge-patch+json"  #: RFC 7386
 JSON_PATCH = "application/json-patch+json"  #: RFC 6902
 
 _MOMENTARY = frozenset((429, 500, 502, 503, 504))
 _PAUSE = 0.1  #: seconds before the second try; doubled before each further one
+_BESIDE = 8  #: calls at a time: how many there are, a pod's author decides
 
 
 class Limits(NamedTuple):
@@ -61,13 +64,12 @@ class Client:
         self._load = load
         self._limits = limits or Limits()
         self._left = self._limits.total
-        self._access = load()
-        self._server = connection.server(self._access)
-        self._idle: list[Connection] = []
+        self._session = _session(load())
+        self._renewing = threading.Lock()
 
     @property
     def namespace(self) -> str:
-        return self._access.namespace
+        return self._session.access.namespace
 
     def get(self, path: str) -> Json:
         return self.call(Call("GET", path))
@@ -78,7 +80,10 @@ class Client:
         following = ""
         while True:
             page = self.get(_with(path, "continue", following) if following else path)
-            found = page.get("items")
+            found = page.get("items", ...)
+            if not isinstance(found, list | None):
+                asked = Asked("GET", path, self._session.access)
+                raise asked.error(Code.TRY_AGAIN_LATER, "the answer is not a list")
             items += [each for each in found or () if isinstance(each, dict)]
             meta = page.get("metadata")
             meta = meta if isinstance(meta, dict) else {}
@@ -94,6 +99,7 @@ class Client:
         return self.call(Call("PUT", path, document))
 
     def create(self, path: str, document: Json) -> Json:
+        """Status 409 when it is there, be it by a try of ours whose answer was lost."""
         return self.call(Call("POST", path, document))
 
     def call(self, call: Call) -> Json:
@@ -117,8 +123,7 @@ class Client:
         self._left = min(self._left, total)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        _close(self._session)
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[float]:
@@ -131,26 +136,24 @@ class Client:
             self._left -= time.monotonic() - start
 
     def _all(self, calls: Sequence[Call], deadline: float, attempts: int) -> list[Json | CniError]:
-        answers: list[Json | CniError | None] = [None] * len(calls)
+        answers: dict[int, Json | CniError] = {}
+        indices = iter(range(len(calls)))  # whoever is free takes the next
 
-        def run(index: int) -> None:
-            try:
-                answers[index] = self._tried(calls[index], deadline, attempts)
-            except CniError as error:
-                answers[index] = error
+        def work() -> None:
+            for index in indices:
+                try:
+                    answers[index] = self._tried(calls[index], deadline, attempts)
+                except Exception as error:
+                    answers[index] = describe(error)
 
         # threads in the background: the process does not wait for one that is out of time
-        threads = [
-            threading.Thread(target=run, args=(index,), daemon=True)
-            for index in range(1, len(calls))
-        ]
+        threads = [threading.Thread(target=work, daemon=True) for _ in calls[1:_BESIDE]]
         for each in threads:
             each.start()
-        if calls:
-            run(0)
+        work()
         for each in threads:
             each.join()
-        return [each if each is not None else _bug() for each in answers]
+        return [answers[index] for index in range(len(calls))]
 
     def _tried(self, call: Call, deadline: float, attempts: int) -> Json:
         """Ask until there is an answer that counts."""
@@ -160,81 +163,105 @@ class Client:
         number = 0
         while True:
             number += 1
-            access = self._access
+            session = self._session
+            asked = Asked(call.method, call.path, session.access)
             try:
-                answer = self._ask(call, access, deadline)
-            except (OSError, http.client.HTTPException) as error:
-                failure = failures.unreachable(self._about(call), access.source, error)
+                answer = self._ask(call, session, deadline)
+            except (OSError, http.client.HTTPException, TooLargeError) as error:
+                failure = failures.unreachable(asked, error)
                 wait = 0.0
             else:
                 if answer.status == 401 and not has_new_access:
                     has_new_access = True
-                    self._renew(access)
+                    self._renew(session, failures.refused(asked, answer))
                     continue
                 if answer.status not in _MOMENTARY:
-                    return self._read(call, answer)
-                failure = failures.refused(self._about(call), access.source, answer)
+                    return _read(asked, answer)
+                failure = failures.refused(asked, answer)
                 wait = _seconds(answer.retry_after)
             wait = max(wait, pause * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
-            if number >= attempts or time.monotonic() + wait >= deadline or not failure.may_heal:
-                failure.details = _tries(failure.details, number, time.monotonic() - start)
+            is_late = time.monotonic() + wait >= deadline
+            if is_late or number >= attempts or not failure.may_heal:
+                failure.details = _tries(number, time.monotonic() - start, failure.details)
                 raise failure
             time.sleep(wait)
             pause *= 2
 
-    def _ask(self, call: Call, access: Access, deadline: float) -> Answer:
+    def _ask(self, call: Call, session: _Session, deadline: float) -> Answer:
         """One exchange, over a connection that is open already if there is one."""
         body = None if call.body is None else json.dumps(call.body).encode()
         headers = {"Accept": "application/json", "User-Agent": "plait"}
-        if access.token:
-            headers["Authorization"] = f"Bearer {access.token}"
+        if session.access.token:
+            headers["Authorization"] = f"Bearer {session.access.token}"
         if body is not None:
             headers["Content-Type"] = call.content_type
-        path = self._server.prefix + call.path
+        path = session.server.prefix + call.path
         until = min(deadline, time.monotonic() + self._limits.call)
         while True:
-            link = self._open(until)
+            link = self._open(session, until)
             was_used = link.is_used
             try:
                 answer = link.ask(call.method, path, headers, body, until)
             except BaseException as error:
                 link.close()
                 # the server ends a connection that was idle; what it was sent then, it did not see
-                if was_used and isinstance(error, (ConnectionError, http.client.BadStatusLine)):
+                if was_used and isinstance(error, connection.STALE):
                     continue
                 raise
-            if link.is_open:
-                self._idle.append(link)
+            if link.is_open and session is self._session:
+                session.idle.append(link)
             else:
                 link.close()
             return answer
 
-    def _open(self, until: float) -> Connection:
+    def _open(self, session: _Session, until: float) -> Connection:
         try:
-            return self._idle.pop()
+            return session.idle.pop()
         except IndexError:
-            return Connection(self._server, min(until, time.monotonic() + self._limits.connect))
+            soon = time.monotonic() + self._limits.connect
+            return Connection(session.server, min(until, soon))
 
-    def _renew(self, refused: Access) -> None:
+    def _renew(self, refused: _Session, failure: ApiError) -> None:
         """Tokens are replaced every hour: the file may have a newer one than we read."""
-        if self._access is refused:  # else another thread was here
-            self.close()
-            self._access = self._load()
-            self._server = connection.server(self._access)
+        with self._renewing:
+            if self._session is not refused:  # another thread was here
+                return
+            try:
+                self._session = _session(self._load())
+            except CniError as error:
+                raise error.within(f"{failure.msg}, and no new access") from None
+            _close(refused)
 
-    def _read(self, call: Call, answer: Answer) -> Json:
-        if not 200 <= answer.status < 300:
-            raise failures.refused(self._about(call), self._access.source, answer)
-        try:
-            document: Any = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            raise failures.garbled(self._about(call), answer)
-        return document
 
-    def _about(self, call: Call) -> str:
-        return f"API server {self._access.server}: {call.method} {call.path}"
+class _Session(NamedTuple):
+    """An access and the connections that were made by it: another's go elsewhere."""
+
+    access: Access
+    server: Server
+    idle: list[Connection]
+
+
+def _session(access: Access) -> _Session:
+    return _Session(access, connection.server(access), [])
+
+
+def _close(session: _Session) -> None:
+    while session.idle:
+        session.idle.pop().close()
+
+
+def _read(asked: Asked, answer: Answer) -> Json:
+    if not 200 <= answer.status < 300:
+        raise failures.refused(asked, answer)
+    if answer.status == 204:
+        return {}
+    try:
+        document: Any = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise failures.garbled(asked, answer)
+    return document
 
 
 def _with(path: str, key: str, value: str) -> str:
@@ -247,10 +274,5 @@ def _seconds(retry_after: str) -> float:
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 
-def _tries(details: str, number: int, seconds: float) -> str:
-    tried = f"{number} tries in {seconds:.1f} s" if number > 1 else f"after {seconds:.1f} s"
-    return f"{tried}; {details}" if details else tried
-
-
-def _bug() -> CniError:
-    return CniError(Code.INTERNAL, "a call of the API server was lost")
+def _tries(number: int, seconds: float, details: str) -> str:
+    return f"{number} {'try' if number == 1 else 'tries'} in {seconds:.1f} s; {details}"

@@ -9,19 +9,25 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from cni.core.errors import invalid
+from cni.core.errors import CniError, invalid
+from cni.kube.line import line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from _typeshed import WriteableBuffer
 
     from cni.kube.access import Access
 
-MAX_ANSWER = 32 << 20  #: bytes; the API server stores no object above 2 MiB
+MAX_ANSWER = 32 << 20  #: bytes, with the head; the API server stores no object above 2 MiB
+
+#: how a server that has ended an idle connection is noticed
+STALE = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class Server(NamedTuple):
@@ -35,33 +41,60 @@ class Server(NamedTuple):
 
 
 class Answer(NamedTuple):
+    """The headers are those that we heed; empty: there was none."""
+
     status: int
     content_type: str
+    encoding: str
+    location: str
     retry_after: str
     body: bytes
 
 
+class TooLargeError(Exception):
+    """An answer of MAX_ANSWER bytes and more: the next would be no shorter."""
+
+
 def server(access: Access) -> Server:
     """Raises CniError 7 for an address or a certificate that cannot be used."""
+    if "@" in access.server:  # a password would stand before it: not to be repeated
+        raise invalid(f'{access.source}: "server" must be an address without a user')
+    about = f'{access.source}: server "{access.server}"'
     try:
-        parts = urlsplit(access.server if "://" in access.server else f"https://{access.server}")
+        text = access.server if "://" in access.server else f"https://{access.server}"
+        parts = urlsplit(_without_needless_brackets(text))
         port = parts.port
     except ValueError as error:
-        raise invalid(f'{access.source}: server "{access.server}": {error}') from None
-    if parts.scheme not in ("https", "http") or not parts.hostname or not parts.hostname.isascii():
-        raise invalid(f'{access.source}: server "{access.server}" is not an address of HTTPS')
+        raise invalid(line(f"{about}: {error}")) from None
+    host = parts.hostname or ""
+    if parts.scheme not in ("https", "http") or not _is_host(host) or not _is_plain(access.server):
+        raise invalid(line(f"{about} is not an address of HTTPS"))
+    name = access.server_name or host
+    if not _is_host(name):
+        raise invalid(line(f'{access.source}: "tls-server-name" cannot be "{name}"'))
     tls = _tls(access) if parts.scheme == "https" else None
     default = 443 if tls else 80
-    name = access.server_name or parts.hostname
-    return Server(parts.hostname, port or default, parts.path.rstrip("/"), tls, name)
+    return Server(host, port or default, parts.path.rstrip("/"), tls, name)
+
+
+def _without_needless_brackets(url: str) -> str:
+    """`https://[10.96.0.1]:443`, as the original's installer writes every server, read as it means
+    it: only IPv6 addresses are for brackets.
+    """
+    scheme, _, rest = url.partition("://")
+    host, bracket, behind = rest.removeprefix("[").partition("]")
+    if rest.startswith("[") and bracket and ":" not in host and "/" not in host:
+        return f"{scheme}://{host}{behind}"
+    return url
 
 
 class Connection:
     """A connection that is kept while the server keeps it; not for two threads at a time."""
 
     def __init__(self, target: Server, deadline: float) -> None:
-        self._timed = _Timed(_connect(target, deadline), deadline)
         self._http = http.client.HTTPConnection(target.host, target.port)
+        self._http.auto_open = 0  # it would connect without TLS
+        self._timed = _Timed(_connect(target, deadline))
         self._http.sock = self._timed
         self.is_used = False  #: an answer came before
 
@@ -75,19 +108,25 @@ class Connection:
     ) -> Answer:
         """One exchange; the connection is of no use after an exception.
 
-        Raises OSError (TimeoutError at the deadline) or http.client.HTTPException.
+        Raises OSError (TimeoutError at the deadline), http.client.HTTPException or TooLargeError.
         """
-        self._timed.deadline = deadline
-        self._http.request(method, path, body, dict(headers))
-        response = self._http.getresponse()
-        data = response.read(MAX_ANSWER)
-        if not response.isclosed():
-            what = "cut short" if len(data) < MAX_ANSWER else f"of more than {MAX_ANSWER} bytes"
-            raise http.client.HTTPException(f"an answer {what}")
+        self._timed.begin(deadline)
+        with _in_time("no answer"):
+            self._http.request(method, path, body, dict(headers))
+            try:
+                response = self._http.getresponse()
+                data = response.read(MAX_ANSWER)
+            except ValueError:  # of the length of a chunk, when that is negative
+                raise http.client.IncompleteRead(b"") from None
+        # fewer than there should be, or none where the end of the connection is that of the answer
+        if response.length or (not data and response.length is None):
+            raise http.client.IncompleteRead(b"")
         self.is_used = True
         return Answer(
             response.status,
             response.headers.get("Content-Type", ""),
+            response.headers.get("Content-Encoding", ""),
+            response.headers.get("Location", ""),
             response.headers.get("Retry-After", ""),
             data,
         )
@@ -102,14 +141,23 @@ class Connection:
 
 
 class _Timed(io.RawIOBase):
-    """The socket as http.client uses one: it is written to, and read through `makefile`."""
+    """The socket as http.client uses one: it is written to, and read through `makefile`.
 
-    def __init__(self, inner: socket.socket, deadline: float) -> None:
+    What is read is bounded in time and in size.
+    """
+
+    def __init__(self, inner: socket.socket) -> None:
         self._inner = inner
-        self.deadline = deadline
+        self._deadline = 0.0
+        self._left = 0
+
+    def begin(self, deadline: float) -> None:
+        """The next exchange."""
+        self._deadline = deadline
+        self._left = MAX_ANSWER
 
     def sendall(self, data: bytes) -> None:
-        self._inner.settimeout(remaining(self.deadline))
+        self._inner.settimeout(_remaining(self._deadline))
         self._inner.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -119,8 +167,12 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        self._inner.settimeout(remaining(self.deadline))
-        return self._inner.recv_into(buffer)
+        self._inner.settimeout(_remaining(self._deadline))
+        received = self._inner.recv_into(buffer)
+        self._left -= received
+        if self._left <= 0:
+            raise TooLargeError
+        return received
 
     def close(self) -> None:
         """After each answer http.client closes what it read from: the socket stays."""
@@ -129,35 +181,48 @@ class _Timed(io.RawIOBase):
         self._inner.close()
 
 
-def remaining(deadline: float) -> float:
+@contextmanager
+def _in_time(missing: str) -> Iterator[None]:
+    """Makes every TimeoutError say what has not come in time."""
+    try:
+        yield
+    except TimeoutError:
+        raise TimeoutError(f"{missing} in time") from None
+
+
+def _remaining(deadline: float) -> float:
     """Seconds until the deadline; raises TimeoutError when there are none."""
     left = deadline - time.monotonic()
     if left <= 0:
-        raise TimeoutError("timed out")
+        raise TimeoutError
     return left
 
 
 def _connect(target: Server, deadline: float) -> socket.socket:
-    plain = _reach(target, deadline)
+    with _in_time(f"no address of {target.host}"):
+        addresses = _addresses(target, deadline)
+    with _in_time("no connection"):
+        plain = _reach(addresses, deadline)
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if target.tls is None:
             return plain
-        plain.settimeout(remaining(deadline))
-        # as bytes: of a text ssl asks the codec of international names, which costs 3 ms
-        return target.tls.wrap_socket(plain, server_hostname=target.name.encode())
+        with _in_time("no TLS handshake"):
+            plain.settimeout(_remaining(deadline))
+            # as bytes: of a text ssl asks the codec of international names, which costs 3 ms
+            return target.tls.wrap_socket(plain, server_hostname=target.name.encode())
     except BaseException:
         plain.close()
         raise
 
 
-def _reach(target: Server, deadline: float) -> socket.socket:
-    """The first address that takes a connection."""
+def _reach(addresses: list[tuple[Any, ...]], deadline: float) -> socket.socket:
+    """The first address that takes a connection; a silent one leaves time to those behind it."""
     failure: OSError = OSError("no address")
-    for family, kind, protocol, _, address in _addresses(target, deadline):
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
         each = socket.socket(family, kind, protocol)
         try:
-            each.settimeout(remaining(deadline))
+            each.settimeout(_remaining(deadline) / (len(addresses) - index))
             each.connect(address)
             return each
         except OSError as error:
@@ -169,44 +234,57 @@ def _reach(target: Server, deadline: float) -> socket.socket:
     raise failure
 
 
-def _addresses(target: Server, deadline: float) -> list[tuple[int, int, int, str, tuple[str, int]]]:
-    """The resolver has a patience of its own, hence a thread for a name."""
-    found: list[object] = []
+def _addresses(target: Server, deadline: float) -> list[tuple[Any, ...]]:
+    """As socket.getaddrinfo, whose patience is its own: hence a thread for a name."""
+    host = target.host.encode()
+    try:
+        return socket.getaddrinfo(
+            host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except OSError:
+        pass  # a name
+    found: list[list[tuple[Any, ...]] | OSError] = []
 
-    def resolve(flags: int) -> None:
+    def resolve() -> None:
         try:
-            found.extend(
-                socket.getaddrinfo(
-                    target.host.encode(), target.port, type=socket.SOCK_STREAM, flags=flags
-                )
-            )
+            found.append(socket.getaddrinfo(host, target.port, type=socket.SOCK_STREAM))
         except OSError as error:
             found.append(error)
 
-    resolve(socket.AI_NUMERICHOST)
+    thread = threading.Thread(target=resolve, daemon=True)
+    thread.start()
+    thread.join(_remaining(deadline))
+    if not found:
+        raise TimeoutError
     if isinstance(found[0], OSError):
-        found.clear()
-        thread = threading.Thread(target=resolve, args=(0,), daemon=True)
-        thread.start()
-        thread.join(remaining(deadline))
-        if not found:
-            raise TimeoutError(f"no answer to the name {target.host}")
-        if isinstance(found[0], OSError):
-            raise OSError(f"cannot resolve {target.host}: {found[0].strerror}")
-    return found  # type: ignore[return-value]
+        raise OSError(f"cannot resolve {target.host}: {found[0].strerror}")
+    return found[0]
+
+
+def _is_host(text: str) -> bool:
+    """What the resolver, HTTP and TLS take without a fault of their own."""
+    return text != "" and not text.startswith(".") and _is_plain(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Printable ASCII without a blank."""
+    return all("!" <= c <= "~" for c in text)
 
 
 def _tls(access: Access) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # nor does Go
     if not access.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif access.ca:
+        # as in Go, whatever is in there is trusted, be it signed by another; comments are skipped
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         try:
-            context.load_verify_locations(cadata=access.ca)
+            context.load_verify_locations(cadata=access.ca.encode("ascii", "ignore").decode())
         except (ssl.SSLError, ValueError) as error:
-            raise invalid(f"{access.source}: the authority's certificate: {error}") from None
+            raise _unusable(access, "the authority's certificate", error) from None
     else:
         context.load_default_certs()
     if access.certificate:
@@ -221,9 +299,13 @@ def _load_identity(context: ssl.SSLContext, access: Access) -> None:
         os.write(memory, f"{access.certificate}\n{access.key}\n".encode())
         context.load_cert_chain(f"/proc/self/fd/{memory}", password=_no_password)
     except (ssl.SSLError, ValueError) as error:
-        raise invalid(f"{access.source}: the client certificate and its key: {error}") from None
+        raise _unusable(access, "the client certificate and its key", error) from None
     finally:
         os.close(memory)
+
+
+def _unusable(access: Access, what: str, error: Exception) -> CniError:
+    return invalid(line(f"{access.source}: {what}: {error}"))
 
 
 def _no_password() -> str:

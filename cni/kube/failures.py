@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core.errors import CniError, Code
+from cni.kube.connection import MAX_ANSWER, Answer, TooLargeError
+from cni.kube.line import line
 
 if TYPE_CHECKING:
-    from cni.kube.connection import Answer
+    from cni.kube.access import Access
 
 #: answers that the next try would get again
-_FINAL = frozenset((400, 401, 403, 404, 405, 406, 413, 415, 422))
+_FINAL = frozenset((*range(300, 400), 400, 401, 403, 404, 405, 406, 413, 415, 422))
+_EXCERPT = 200  #: characters of an answer that is no Status
 
 
 class ApiError(CniError):
@@ -33,32 +37,77 @@ class ApiError(CniError):
         return self.code == Code.TRY_AGAIN_LATER
 
 
-def refused(about: str, source: str, answer: Answer) -> ApiError:
+class Asked(NamedTuple):
+    """What was asked of whom, and by which token."""
+
+    method: str
+    path: str
+    access: Access
+
+    def error(
+        self, code: int, reason: str, *, status: int = 0, answer: Answer | None = None
+    ) -> ApiError:
+        """With what an answer looks like that does not speak for itself."""
+        about = line(f"API server {self.access.server}: {self.method} {self.path}")
+        details = line(self.access.source if answer is None else _look(answer))
+        return ApiError(code, f"{about}: {reason}", details, reason=reason, status=status)
+
+    def without_token(self, text: str) -> str:
+        """The words of a server, which might be ours."""
+        token = self.access.token
+        return text.replace(token, "[token]") if token else text
+
+
+def refused(asked: Asked, answer: Answer) -> ApiError:
     """An answer that is an error: of the API server, or of something before it."""
+    answer = _without_token(asked, answer)
     code = Code.INVALID_CONFIG if answer.status in _FINAL else Code.TRY_AGAIN_LATER
-    said = _message(answer.body)
-    reason = said or f"status {answer.status}"
-    details = source if said else f"{_kind(answer)}: {_excerpt(answer.body)}"
-    return ApiError(code, f"{about}: {reason}", details, reason=reason, status=answer.status)
+    if answer.location:
+        reason = line(f"status {answer.status}: it redirects to {answer.location}: not followed")
+        return asked.error(code, reason, status=answer.status)
+    if said := _message(answer.body):
+        return asked.error(code, said, status=answer.status)
+    return asked.error(code, f"status {answer.status}", status=answer.status, answer=answer)
 
 
-def garbled(about: str, answer: Answer) -> ApiError:
+def garbled(asked: Asked, answer: Answer) -> ApiError:
     """A page of a proxy, say, instead of an object."""
     reason = "the answer is not an object of JSON"
-    details = f"{_kind(answer)}: {_excerpt(answer.body)}"
-    return ApiError(Code.TRY_AGAIN_LATER, f"{about}: {reason}", details, reason=reason)
+    answer = _without_token(asked, answer)
+    return asked.error(Code.TRY_AGAIN_LATER, reason, answer=answer)
 
 
-def unreachable(about: str, source: str, error: Exception) -> ApiError:
+def unreachable(asked: Asked, error: Exception) -> ApiError:
     """No answer at all."""
     code = Code.TRY_AGAIN_LATER
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, ssl.SSLCertVerificationError):
-        code = Code.INVALID_CONFIG
-        reason = f"its certificate is not trusted: {error.verify_message}"
-    elif isinstance(error, TimeoutError):
-        reason = "no answer in time"
-    return ApiError(code, f"{about}: {_line(reason)}", source, reason=_line(reason))
+    match error:
+        case ssl.SSLCertVerificationError():
+            code = Code.INVALID_CONFIG
+            reason = f"its certificate is not trusted: {error.verify_message}"
+        case TooLargeError():
+            code = Code.IO_FAILURE
+            reason = f"an answer of {MAX_ANSWER} bytes and more"
+        case http.client.IncompleteRead():
+            reason = "the answer is cut short"
+        case ConnectionError() | TimeoutError():
+            reason = error.strerror or str(error)
+        case http.client.HTTPException():
+            reason = f"the answer is not HTTP: {error}"
+        case ssl.SSLError():
+            reason = f"no TLS: {error.reason or error}"
+        case _:
+            reason = getattr(error, "strerror", None) or str(error)
+    return asked.error(code, line(asked.without_token(reason)) or type(error).__name__)
+
+
+def _without_token(asked: Asked, answer: Answer) -> Answer:
+    token = asked.access.token
+    return answer._replace(
+        content_type=asked.without_token(answer.content_type),
+        encoding=asked.without_token(answer.encoding),
+        location=asked.without_token(answer.location),
+        body=answer.body.replace(token.encode(), b"[token]") if token else answer.body,
+    )
 
 
 def _message(body: bytes) -> str:
@@ -68,17 +117,11 @@ def _message(body: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     message = document.get("message") if isinstance(document, dict) else None
-    return _line(message) if isinstance(message, str) else ""
+    return line(message) if isinstance(message, str) else ""
 
 
-def _kind(answer: Answer) -> str:
-    return f"status {answer.status}, {_line(answer.content_type) or 'no content type'}"
-
-
-def _excerpt(body: bytes) -> str:
-    return _line(body[:200].decode(errors="replace"))
-
-
-def _line(text: str) -> str:
-    """What a server says, on one line of printable characters."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))[:1000]
+def _look(answer: Answer) -> str:
+    kind = f"status {answer.status}, {line(answer.content_type, 100) or 'no content type'}"
+    if answer.encoding:
+        return f"{kind}, {line(answer.encoding, 100)}, which was not asked for"
+    return f"{kind}: {line(answer.body[: 4 * _EXCERPT].decode(errors='replace'), _EXCERPT)}"

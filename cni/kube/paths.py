@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cni.core.errors import invalid
+from cni.kube.line import line
 
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -14,7 +15,7 @@ def object_path(api: str, namespace: str, plural: str, name: str = "") -> str:
     """
     for each in (namespace, name) if name else (namespace,):
         if not is_object_name(each):
-            raise invalid(f'"{each}" cannot be the name of an object in an API server')
+            raise invalid(line(f'"{each}" cannot be the name of an object in an API server'))
     path = f"/{api}/namespaces/{namespace}/{plural}"
     return f"{path}/{name}" if name else path
 
