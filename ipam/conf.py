@@ -5,7 +5,7 @@ Models are lowered to pydantic-core schemas at build time, so they hold no Pytho
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
@@ -13,6 +13,7 @@ _FROZEN = ConfigDict(frozen=True)
 
 UInt32 = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
 UInt8 = Annotated[int, Field(strict=True, ge=0, le=255)]
+Seconds = Annotated[int, Field(strict=True, ge=0, le=10 * 366 * 86400)]
 Strings = list[StrictStr]
 
 
@@ -66,6 +67,7 @@ class CallerIps(BaseModel):
     model_config = _FROZEN
 
     ips: Strings = []
+    preferred_ip: StrictStr = Field(default="", alias="preferred-ip")
 
 
 class CallerArgs(BaseModel):
@@ -115,21 +117,70 @@ class Whereabouts(BaseModel):
     enable_overlapping_ranges: bool = True
     network_name: StrictStr = ""
     configuration_path: StrictStr = ""
+    # where the leases are: "kubernetes" when there is a kubeconfig, else "file"
+    datastore: Literal["", "file", "kubernetes", "etcd"] = ""
     kubernetes: Kubernetes = Kubernetes()
-    # The rest is accepted so that existing configurations pass, and its types are held to what
-    # the original holds them to. Nothing here reads it: it steers the cluster's store or the log.
-    datastore: StrictStr = ""
     node_slice_size: StrictStr = ""
-    leader_lease_duration: UInt32 = 0
-    leader_renew_deadline: UInt32 = 0
-    leader_retry_period: UInt32 = 0
-    sleep_for_race: UInt32 = 0
-    reconciler_cron_expression: StrictStr = ""
     etcd_host: StrictStr = ""
     etcd_username: StrictStr = ""
     etcd_password: StrictStr = ""
     etcd_key_file: StrictStr = ""
     etcd_cert_file: StrictStr = ""
     etcd_ca_cert_file: StrictStr = ""
+    # ours: what becomes of an address after its release, and which pods have addresses of their own
+    cooldown: Seconds = 0  # that it rests before others get it, unless nothing else is free
+    sticky: bool = False  # it waits for its pod
+    sticky_seconds: Seconds = 0  # for so long; 0: for ever
+    strict: bool = False  # rather none than another than the pod's own
+    reservations: dict[str, Strings] = {}  # namespace/name of a pod -> its addresses
+    # The rest is accepted so that existing configurations pass, and its types are held to what
+    # the original holds them to. Nothing here reads it.
+    leader_lease_duration: UInt32 = 0
+    leader_renew_deadline: UInt32 = 0
+    leader_retry_period: UInt32 = 0
+    sleep_for_race: UInt32 = 0
+    reconciler_cron_expression: StrictStr = ""
     log_file: StrictStr = ""
     log_level: StrictStr = ""
+
+
+class HostLocalRange(BaseModel):
+    """A subnet of a range set; the bounds are included, the gateway is never handed out."""
+
+    model_config = _FROZEN
+
+    subnet: StrictStr
+    range_start: StrictStr = Field("", alias="rangeStart")
+    range_end: StrictStr = Field("", alias="rangeEnd")
+    gateway: StrictStr = ""
+
+
+class HostLocal(BaseModel):
+    """`ipam` of type host-local; `subnet` and what goes with it is a range set in the old style."""
+
+    model_config = _FROZEN
+
+    subnet: StrictStr = ""
+    range_start: StrictStr = Field("", alias="rangeStart")
+    range_end: StrictStr = Field("", alias="rangeEnd")
+    gateway: StrictStr = ""
+    ranges: list[list[HostLocalRange]] = []
+    routes: list[Route] = []
+    resolv_conf: StrictStr = Field("", alias="resolvConf")
+    data_dir: StrictStr = Field("", alias="dataDir")
+
+
+class HostLocalPlace(BaseModel):
+    """Where the lease files are: all that a DEL has to know."""
+
+    model_config = _FROZEN
+
+    data_dir: StrictStr = Field("", alias="dataDir")
+
+
+class HostLocalRuntime(BaseModel):
+    """`runtimeConfig`: range sets for this one ADD."""
+
+    model_config = _FROZEN
+
+    ip_ranges: list[list[HostLocalRange]] = Field([], alias="ipRanges")

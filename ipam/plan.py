@@ -14,6 +14,7 @@ from ipam import bounds, fixed, requested, settings
 from ipam.addresses import IP, Interface, parse_cidr, parse_ip
 from ipam.bounds import RangeText
 from ipam.fixed import Fixed
+from ipam.node import node_name
 from ipam.stores import Ask, Owner
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     """The addresses to lease and those to pass on, with what goes beside them."""
 
     owner: Owner
+    settings: Settings
     ranges: tuple[Ask, ...]  #: one for each range, in the order of the configuration
     further: tuple[Ask, ...]  #: requests in a range that another request already fills
     fixed: tuple[Fixed, ...]  #: `addresses`, then requests outside every range
@@ -50,6 +52,11 @@ class Plan(NamedTuple):
     @property
     def asks(self) -> tuple[Ask, ...]:
         return self.ranges + self.further
+
+    @property
+    def pools(self) -> list[tuple[str, Range]]:
+        """Where its leases are; what a reservation took out of a range may be leased still."""
+        return [(each.network_name, each.range) for each in self.ranges]
 
     def ip(self, ask: Ask, address: int) -> IPConfig:
         """The leased address as the result tells it; a gateway only of its own family."""
@@ -67,17 +74,20 @@ def make(req: Request) -> Plan:
     if "ipam" not in req.config:
         raise invalid("IPAM config missing 'ipam' key")
     conf = settings.read(req.config["ipam"])
-    _refuse_cluster_store(conf)
     pairs = requested.pairs(req, _KNOWN_ARGS)
     asked = requested.read(req, pairs)
+    owner = _owner(req, pairs, conf)
     gateway = fixed.ip("ipam.gateway", conf.gateway, sloppy=True)
     on_bridge = _is_bridge_gateway(req.config)
-    ranges, further, outside = _place(_asks(conf, gateway, on_bridge), _wishes(asked))
+    asks = _reserved(_asks(conf, gateway, on_bridge), conf.reservations, owner.holder)
+    asks = [_preferring(each, asked.preferred) for each in asks]
+    ranges, further, outside = _place(asks, _wishes(asked))
     given = fixed.addresses(conf.addresses, "invalid CIDR in addresses") + outside
     given = fixed.with_gateways(given, asked.gateways)
     fixed.refuse_several(given, req.cni_version)
     return Plan(
-        owner=_owner(req, pairs),
+        owner=owner,
+        settings=conf,
         ranges=ranges,
         further=further,
         fixed=given,
@@ -88,29 +98,14 @@ def make(req: Request) -> Plan:
     )
 
 
-def _refuse_cluster_store(conf: Settings) -> None:
-    """Leasing on this node what was to be unique in the cluster would give duplicates."""
-    if conf.kubeconfig:
-        raise invalid(
-            f'"{conf.kubeconfig_from}": "{conf.kubeconfig}" asks for the cluster\'s store, and '
-            "this version has only the file store of each node",
-            "to lease on this node only, remove kubernetes.kubeconfig from the configuration and "
-            "from the flat file, and give each node a range of its own",
-        )
-    if conf.datastore:
-        log.warning(
-            "datastore ignored, leases are of this node only",
-            key="ipam.datastore",
-            value=conf.datastore,
-        )
-
-
-def _owner(req: Request, pairs: dict[str, str]) -> Owner:
+def _owner(req: Request, pairs: dict[str, str], conf: Settings) -> Owner:
     return Owner(
         req.attachment,
         pod_namespace=_printable(pairs.get("K8S_POD_NAMESPACE", "")),
         pod_name=_printable(pairs.get("K8S_POD_NAME", "")),
         pod_uid=_printable(pairs.get("K8S_POD_UID", "")),
+        node=node_name(req.environ, conf.configuration_path),
+        netns=_printable(req.netns),
     )
 
 
@@ -150,7 +145,48 @@ def _asks(conf: Settings, gateway: str, on_bridge: bool) -> list[Ask]:
             each if each.version == own else each.without(each.version, each.base + 1)
             for each in ranges
         ]
-    return [Ask(each, conf.network_name, conf.enable_overlapping_ranges) for each in ranges]
+    return [
+        Ask(
+            each,
+            conf.network_name,
+            conf.enable_overlapping_ranges,
+            cooldown=conf.cooldown,
+            sticky=conf.sticky,
+            strict=conf.strict,
+        )
+        for each in ranges
+    ]
+
+
+def _reserved(asks: list[Ask], reservations: dict[str, list[str]], holder: str) -> list[Ask]:
+    """The asks with the addresses that the configuration has for this pod, and without others'."""
+    for pod, texts in reservations.items():
+        for i, text in enumerate(texts):
+            try:
+                ip = parse_ip(text)
+            except ValueError as error:
+                key = f'"ipam.reservations.{pod}[{i}]"'
+                raise invalid(f"{key}: invalid IP address: {text}", str(error)) from None
+            for number, ask in enumerate(asks):
+                if not ask.range.offers(ip.version, int(ip)):
+                    continue
+                if pod == holder:
+                    asks[number] = ask._replace(wanted=int(ip))
+                else:
+                    asks[number] = ask._replace(range=ask.range.without(ip.version, int(ip)))
+    return asks
+
+
+def _preferring(ask: Ask, text: str) -> Ask:
+    """A hint is for the range that it lies in, and nothing is wrong with one for no range."""
+    try:
+        ip = parse_ip(text.partition("/")[0]) if text else None
+    except ValueError:
+        log.warning("the preferred address is none", address=text)
+        return ask
+    if ip is None or not ask.range.offers(ip.version, int(ip)):
+        return ask
+    return ask._replace(preferred=int(ip))
 
 
 class _Wish(NamedTuple):

@@ -23,6 +23,7 @@ class Requested(NamedTuple):
     config: tuple[str, ...]  #: args.cni.ips
     runtime: tuple[str, ...]  #: runtimeConfig.ips (capability "ips")
     gateways: tuple[IP, ...]  #: CNI_ARGS GATEWAY
+    preferred: str = ""  #: args.cni.preferred-ip, which multus sets from the pod's annotation
 
 
 def read(req: Request, pairs: dict[str, str]) -> Requested:
@@ -31,11 +32,13 @@ def read(req: Request, pairs: dict[str, str]) -> Requested:
     Raises CniError 4 for a gateway that is no address, 7 for lists that are none of strings.
     """
     caller = req.config.get("args") or {}
+    asked = load("ipam.conf:CallerArgs", caller, "args").cni if caller else None
     return Requested(
         args=_items(pairs.get("IP", "")),
-        config=load("ipam.conf:CallerArgs", caller, "args").cni.ips if caller else (),
+        config=asked.ips if asked else (),
         runtime=_runtime_ips(req.runtime_config()),
         gateways=tuple(_gateway(text) for text in _items(pairs.get("GATEWAY", ""))),
+        preferred=asked.preferred_ip if asked else "",
     )
 
 

@@ -14,6 +14,7 @@ from cni.core.request import decode
 from cni.core.types import DNS
 from cni.store import files
 from ipam import fixed
+from ipam.stores import FOR_EVER
 
 if TYPE_CHECKING:
     from cni.core.types import Json
@@ -27,8 +28,19 @@ STANDARD_PATHS = (
 )
 
 
+class Etcd(NamedTuple):
+    """Where an etcd is, and who we are to it: files by their paths."""
+
+    hosts: str
+    username: str
+    password: str
+    key_file: str
+    cert_file: str
+    ca_file: str
+
+
 class Settings(NamedTuple):
-    """What an allocation needs; keys that steer the cluster's store are left out."""
+    """What an allocation needs, and where the leases are."""
 
     range: str
     range_start: str
@@ -42,9 +54,15 @@ class Settings(NamedTuple):
     network_name: str
     dns: DNS
     enable_overlapping_ranges: bool
-    datastore: str
+    datastore: str  #: file, kubernetes or etcd
     kubeconfig: str
-    kubeconfig_from: str  #: key and, for a flat file, its path: where the kubeconfig was asked for
+    node_slice_size: str
+    configuration_path: str
+    etcd: Etcd
+    cooldown: int
+    sticky: int  #: seconds, or FOR_EVER
+    strict: bool
+    reservations: dict[str, list[str]]
 
 
 def read(ipam: Json) -> Settings:
@@ -95,6 +113,8 @@ def _flat(path: str) -> Json:
 
 def _merge(own: conf.Whereabouts, flat: conf.Whereabouts, path: str) -> Settings:
     """The flat file fills what is empty; it never turns overlapping ranges on or off."""
+    kubeconfig = own.kubernetes.kubeconfig or flat.kubernetes.kubeconfig
+    seconds = own.sticky_seconds or flat.sticky_seconds
     return Settings(
         range=own.range or flat.range,
         range_start=own.range_start or flat.range_start,
@@ -108,12 +128,32 @@ def _merge(own: conf.Whereabouts, flat: conf.Whereabouts, path: str) -> Settings
         network_name=own.network_name or flat.network_name,
         dns=_merge_dns(fixed.dns(own.dns), fixed.dns(flat.dns)),
         enable_overlapping_ranges=own.enable_overlapping_ranges,
-        datastore=own.datastore or flat.datastore,
-        kubeconfig=own.kubernetes.kubeconfig or flat.kubernetes.kubeconfig,
-        kubeconfig_from="ipam.kubernetes.kubeconfig"
-        if own.kubernetes.kubeconfig
-        else f"kubernetes.kubeconfig of {path}",
+        datastore=_datastore(own.datastore or flat.datastore, kubeconfig),
+        kubeconfig=kubeconfig,
+        node_slice_size=own.node_slice_size or flat.node_slice_size,
+        configuration_path=own.configuration_path or path,
+        etcd=Etcd(
+            own.etcd_host or flat.etcd_host,
+            own.etcd_username or flat.etcd_username,
+            own.etcd_password or flat.etcd_password,
+            own.etcd_key_file or flat.etcd_key_file,
+            own.etcd_cert_file or flat.etcd_cert_file,
+            own.etcd_ca_cert_file or flat.etcd_ca_cert_file,
+        ),
+        cooldown=own.cooldown or flat.cooldown,
+        sticky=(seconds or FOR_EVER) if own.sticky or flat.sticky else 0,
+        strict=own.strict or flat.strict,
+        reservations=own.reservations or flat.reservations,
     )
+
+
+def _datastore(asked: str, kubeconfig: str) -> str:
+    """With a kubeconfig the cluster's, as with the original, unless another is named."""
+    if asked == "kubernetes" and not kubeconfig:
+        raise invalid('"ipam.datastore" is "kubernetes", and there is no "kubernetes.kubeconfig"')
+    if asked == "etcd" and kubeconfig:  # of a configuration that is older than the cluster's store
+        return "kubernetes"
+    return asked or ("kubernetes" if kubeconfig else "file")
 
 
 def _merge_dns(own: DNS, flat: DNS) -> DNS:

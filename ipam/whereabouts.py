@@ -1,6 +1,6 @@
 """whereabouts: the lowest free address of each range, leased to one attachment.
 
-This version leases on this node only (ipam.stores.file).
+The leases are in a store: a file of this node, the cluster's objects, or an etcd (ipam.stores).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from cni.core import log
 from cni.core.errors import CniError, Code
 from cni.core.types import Result
 from ipam import fixed, plan
+from ipam.opening import open_store
 from ipam.stores import match
 from ipam.stores.file import FileStore
 
@@ -24,10 +25,11 @@ def add(req: Request) -> Result:
     """Lease an address of each range: all of them, or none.
 
     An attachment that holds its addresses already gets them again. Raises CniError 7 for a
-    configuration that cannot be used, 100 for a full range or an address that is taken.
+    configuration that cannot be used, 100 for a full range or an address that is taken, 11 when
+    the store does not answer.
     """
     want = plan.make(req)
-    addresses = FileStore(req.state_dir).lease(want.owner, want.asks)
+    addresses = open_store(want.settings, req).lease(want.owner, want.asks)
     leased = [want.ip(ask, address) for ask, address in zip(want.asks, addresses, strict=True)]
     given = [each.as_result() for each in want.fixed]
     count = len(want.ranges)
@@ -42,7 +44,7 @@ def check(req: Request) -> None:
     """
     prev_result = fixed.require_prev_result(req.prev_result)
     want = plan.make(req)
-    held = FileStore(req.state_dir).leases(req.attachment)
+    held = open_store(want.settings, req).leases(req.attachment, want.pools)
     for ask, lease in zip(want.asks, match(want.asks, held), strict=True):
         if lease is None:
             raise CniError(
@@ -55,8 +57,22 @@ def check(req: Request) -> None:
 
 
 def delete(req: Request) -> None:
-    """Release what the attachment holds, whatever the configuration says by now."""
+    """Release what the attachment holds, whatever the configuration says by now.
+
+    Raises CniError when the store of other nodes cannot be used that has a lease of it.
+    """
     released = FileStore(req.state_dir).release(req.attachment)
+    try:
+        want = plan.make(req)
+        store = open_store(want.settings, req)
+        if not isinstance(store, FileStore):
+            released += store.release(req.attachment, want.pools)
+    except CniError as error:
+        from ipam.stores.journal import is_recorded  # only on the way out of trouble
+
+        if is_recorded(req.state_dir, req.attachment):
+            raise
+        log.warning("only the leases of this node were released", reason=error)
     log.info("released", count=released)
 
 
@@ -65,13 +81,19 @@ def gc(req: Request) -> None:
     if req.valid_attachments is None:
         return
     released = FileStore(req.state_dir).keep_only(req.network, req.valid_attachments)
+    try:
+        store = open_store(plan.make(req).settings, req)
+        if not isinstance(store, FileStore):
+            released += store.keep_only(req.network, req.valid_attachments)
+    except CniError as error:
+        log.warning("only the leases of this node were collected", reason=error)
     log.info("collected", count=released)
 
 
 def status(req: Request) -> None:
     """Raises CniError 50 when no lease could be recorded, 7 for a configuration no ADD can use."""
-    plan.make(req)
+    want = plan.make(req)
     try:
-        FileStore(req.state_dir, timeout=_STATUS_TIMEOUT).probe()
+        open_store(want.settings, req, timeout=_STATUS_TIMEOUT).probe()
     except CniError as error:
         raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None

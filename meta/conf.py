@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field, StrictFloat, StrictInt, StrictStr
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Rate = Annotated[StrictInt, Field(ge=0)]
 Seconds = Annotated[StrictFloat, Field(ge=0, le=600)]
+Megabytes = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
+Backups = Annotated[StrictInt, Field(ge=0, le=100)]
 Attempts = Annotated[StrictInt, Field(ge=0, le=100)]
 
 
@@ -53,6 +55,16 @@ class Selection(BaseModel):
     default_route: list[StrictStr] | None = Field(None, alias="default-route")
 
 
+class LogOptions(BaseModel):
+    """The log file's size in MB and how many older ones stay; 0: no limit, none.
+
+    Age and compression are not known here: a tool that owns the file may see to them.
+    """
+
+    max_size: Megabytes = Field(default=100, alias="maxSize")
+    max_backups: Backups = Field(default=5, alias="maxBackups")
+
+
 class ApiServer(BaseModel):
     """How long to wait for the API server, in seconds; 0 and absent keys mean the default."""
 
@@ -82,10 +94,9 @@ class Multus(BaseModel):
     log_file: StrictStr = Field("", alias="logFile")
     log_level: StrictStr = Field("", alias="logLevel")
     log_to_stderr: bool = Field(True, alias="logToStderr")
-    # accepted, not read: records always stay until all is deleted, and rotation is for a tool that
-    # owns the file
+    log_options: LogOptions = Field(LogOptions(), alias="logOptions")
+    # accepted, not read: records always stay until all is deleted
     retry_delete_on_error: bool = Field(False, alias="retryDeleteOnError")
-    log_options: dict[str, Any] = Field({}, alias="logOptions")
 
     attachments: list[Selection] = []  # what a pod's annotation is where there are no pods
     api_server: ApiServer | None = Field(None, alias="apiServer")

@@ -10,15 +10,27 @@ _context: dict[str, str] = {}
 _threshold = _LEVELS["warning"]
 _file = ""
 _stderr = True
+_max_size = 0  #: bytes of the file; 0: without a limit
+_backups = 0
 
 
-def configure(level: str = "", file: str = "", *, stderr: bool = True, **context: str) -> None:
+def configure(
+    level: str = "",
+    file: str = "",
+    *,
+    stderr: bool = True,
+    max_size: int = 0,
+    backups: int = 0,
+    **context: str,
+) -> None:
     """Set the threshold (panic, error, warning, info or verbose, debug), the file, the context.
 
     An unknown level leaves the threshold as it is; lines go to `file` too, and to standard error
-    unless that is turned off.
+    unless that is turned off. A file that has reached `max_size` bytes becomes `file`.1, which
+    becomes `file`.2, and so on; `backups` of them stay.
     """
-    global _threshold, _file, _stderr
+    global _threshold, _file, _stderr, _max_size, _backups
+    _max_size, _backups = max_size, backups
     _threshold = _LEVELS.get(level.lower(), _threshold)
     _file = file or _file
     _stderr = stderr
@@ -49,10 +61,26 @@ def _log(level: str, msg: str, fields: dict[str, object]) -> None:
             fd = os.open(_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(fd, line)
+                if _max_size and os.fstat(fd).st_size >= _max_size:
+                    _rotate(fd)
             finally:
                 os.close(fd)
     except OSError:
         pass  # a log that cannot be written must not fail the pod
+
+
+def _rotate(fd: int) -> None:
+    import fcntl
+
+    fcntl.flock(fd, fcntl.LOCK_EX)  # who waits here finds that the file has another name by now
+    if not os.path.samestat(os.fstat(fd), os.stat(_file)):
+        return
+    for number in range(_backups, 0, -1):
+        older, newer = f"{_file}.{number}", f"{_file}.{number - 1}" if number > 1 else _file
+        if os.path.exists(newer):
+            os.replace(newer, older)
+    if not _backups:
+        os.unlink(_file)
 
 
 def bug(failure: BaseException) -> None:

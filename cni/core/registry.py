@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 PLUGINS = {
     "bridge": "cni.bridge",
     "host-device": "cni.host_device",
+    "host-local": "ipam.host_local",
     "loopback": "cni.loopback",
     "multus": "meta.multus",
     "passthru": "cni.passthru",
@@ -22,7 +23,7 @@ PLUGINS = {
 
 
 #: those of them that give addresses, and may stand in an `ipam` section
-IPAM = frozenset({"static", "whereabouts"})
+IPAM = frozenset({"host-local", "static", "whereabouts"})
 
 
 class Plugin(Protocol):

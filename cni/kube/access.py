@@ -32,7 +32,7 @@ class Access(NamedTuple):
 
     server: str
     source: str
-    namespace: str = "default"
+    namespace: str = ""  #: of the context, or of the service account; empty: none is said
     ca: str = ""  #: empty: the authorities that the system trusts
     verify: bool = True
     server_name: str = ""  #: that the certificate must have, when it is not the server's address
@@ -68,7 +68,7 @@ def from_kubeconfig(path: str) -> Access:
     return Access(
         server=server,
         source=line(f"kubeconfig {path}"),
-        namespace=_text(context, "namespace", path) or "default",
+        namespace=_text(context, "namespace", path),
         ca=ca,
         verify=not skip,
         server_name=_text(cluster, "tls-server-name", path),
@@ -92,7 +92,7 @@ def in_cluster(environ: Mapping[str, str], directory: str = SERVICE_ACCOUNT) -> 
     return Access(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         source=f"service account {directory}",
-        namespace=(_read(namespace).strip() if os.path.exists(namespace) else "") or "default",
+        namespace=_read(namespace).strip() if os.path.exists(namespace) else "",
         ca=_read(ca) if os.path.exists(ca) else "",
         token=_token_of_file(token),
     )

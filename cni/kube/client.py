@@ -33,6 +33,7 @@ JSON_PATCH = "application/json-patch+json"  #: RFC 6902
 
 _MOMENTARY = frozenset((429, 500, 502, 503, 504))
 _PAUSE = 0.1  #: seconds before the second try; doubled before each further one
+_LONGEST_PAUSE = 1.0
 _BESIDE = 8  #: calls at a time: how many there are, a pod's author decides
 
 
@@ -42,7 +43,7 @@ class Limits(NamedTuple):
     connect: float = 2.0
     call: float = 5.0
     total: float = 10.0
-    attempts: int = 6
+    attempts: int = 100  #: of one call: its end is that of the time
 
 
 class Call(NamedTuple):
@@ -122,6 +123,10 @@ class Client:
         self._limits = self._limits._replace(attempts=attempts)
         self._left = min(self._left, total)
 
+    def refresh(self) -> None:
+        """Wait anew as long as at the beginning."""
+        self._left = max(self._left, self._limits.total)
+
     def close(self) -> None:
         _close(self._session)
 
@@ -185,7 +190,7 @@ class Client:
                 failure.details = _tries(number, time.monotonic() - start, failure.details)
                 raise failure
             time.sleep(wait)
-            pause *= 2
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _ask(self, call: Call, session: _Session, deadline: float) -> Answer:
         """One exchange, over a connection that is open already if there is one."""

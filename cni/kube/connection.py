@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from cni.core import log
 from cni.core.errors import CniError, invalid
 from cni.kube.line import line
 
@@ -73,6 +74,8 @@ def server(access: Access) -> Server:
     if not _is_host(name):
         raise invalid(line(f'{access.source}: "tls-server-name" cannot be "{name}"'))
     tls = _tls(access) if parts.scheme == "https" else None
+    if access.token and tls is None:
+        log.warning("the token is sent without TLS", server=access.server)
     default = 443 if tls else 80
     return Server(host, port or default, parts.path.rstrip("/"), tls, name)
 

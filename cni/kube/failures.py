@@ -22,7 +22,9 @@ _EXCERPT = 200  #: characters of an answer that is no Status
 class ApiError(CniError):
     """What the server said instead of doing it; `status` is 0 when it said nothing.
 
-    `reason` is the server's own sentence, or what kept it from saying one.
+    `reason` is the server's own sentence, or what kept it from saying one. `is_absent`: the object
+    that was asked for does not exist, in the API server's own words; a proxy or a server without
+    such a resource says 404 too.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class ApiError(CniError):
         super().__init__(code, msg, details)
         self.reason = reason
         self.status = status
+        self.is_absent = False
 
     @property
     def may_heal(self) -> bool:
@@ -66,7 +69,9 @@ def refused(asked: Asked, answer: Answer) -> ApiError:
         reason = line(f"status {answer.status}: it redirects to {answer.location}: not followed")
         return asked.error(code, reason, status=answer.status)
     if said := _message(answer.body):
-        return asked.error(code, said, status=answer.status)
+        error = asked.error(code, said, status=answer.status)
+        error.is_absent = answer.status == 404 and _names(answer.body, asked.path)
+        return error
     return asked.error(code, f"status {answer.status}", status=answer.status, answer=answer)
 
 
@@ -118,6 +123,15 @@ def _message(body: bytes) -> str:
         return ""
     message = document.get("message") if isinstance(document, dict) else None
     return line(message) if isinstance(message, str) else ""
+
+
+def _names(body: bytes, path: str) -> bool:
+    """Whether a Status is about the very object of the path."""
+    document = json.loads(body)
+    details = document.get("details")
+    name = details.get("name") if isinstance(details, dict) else None
+    asked = path.partition("?")[0].removesuffix("/status").rpartition("/")[2]
+    return document.get("reason") == "NotFound" and name == asked
 
 
 def _look(answer: Answer) -> str:

@@ -6,18 +6,20 @@ a lease when the pool's policy says so, or a reservation that somebody made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cni.core.errors import CniError, Code
 from ipam.ranges import text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from cni.core.types import Attachment
     from ipam.ranges import Range
 
 FOR_EVER = -1  #: in place of seconds
+STAYS_RESERVED = -2  #: in place of them: of a lease whose address was reserved, and will be again
 
 #: kinds of holds: an address that rests before others get it, one that waits for its pod, one that
 #: somebody reserved for a pod
@@ -98,6 +100,10 @@ class Hold(NamedTuple):
         return self.holder == owner.holder and self.ifname in ("", owner.attachment.ifname)
 
 
+#: (network_name, range) of each pool that a configuration names
+Pools = Sequence[tuple[str, "Range"]]
+
+
 class Store(Protocol):
     """Leases that survive the process. Every method is one transaction: all of it, or nothing.
 
@@ -113,12 +119,15 @@ class Store(Protocol):
         """
         ...
 
-    def leases(self, attachment: Attachment) -> list[Lease]:
+    def leases(self, attachment: Attachment, pools: Pools = ()) -> list[Lease]:
         """What the attachment holds, in the order in which it was asked for."""
         ...
 
-    def release(self, attachment: Attachment) -> int:
-        """Release all that the attachment holds; returns how many (none is fine)."""
+    def release(self, attachment: Attachment, pools: Pools = ()) -> int:
+        """Release all that the attachment holds; returns how many (none is fine).
+
+        `pools` is where to look for what no record of this node knows.
+        """
         ...
 
     def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
@@ -170,12 +179,14 @@ def match(asks: Sequence[Ask], held: Sequence[Lease]) -> list[Lease | None]:
     return found
 
 
-def after_release(ask_cooldown: int, ask_sticky: int, now: int) -> tuple[str, int] | None:
+def after_release(cooldown: int, sticky: int, now: int) -> tuple[str, int] | None:
     """What becomes of a released address: the kind of its hold and when that ends, or None."""
-    if ask_sticky:
-        return STICKY, 0 if ask_sticky == FOR_EVER else now + ask_sticky
-    if ask_cooldown:
-        return COOLING, now + ask_cooldown
+    if sticky == STAYS_RESERVED:
+        return RESERVED, 0
+    if sticky:
+        return STICKY, 0 if sticky == FOR_EVER else now + sticky
+    if cooldown:
+        return COOLING, now + cooldown
     return None
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from cni.core.types import Attachment
-    from ipam.stores import Ask, Hold, Lease, Owner
+    from ipam.stores import Ask, Hold, Lease, Owner, Pools
 
 _WAL_LIMIT = 512 << 10  #: bytes of log that are left for the next process; see _close
 _RESERVE = 256 << 10  #: bytes kept on the disk for releasing addresses when it is full
@@ -56,14 +56,14 @@ class FileStore:
         self._keep_reserve()
         return leased
 
-    def leases(self, attachment: Attachment) -> list[Lease]:
+    def leases(self, attachment: Attachment, pools: Pools = ()) -> list[Lease]:
         """See Store.leases; makes no files."""
         if not os.path.exists(self._path):
             return []
         with self._transaction("read the leases") as ledger:
             return ledger.leases(attachment)
 
-    def release(self, attachment: Attachment) -> int:
+    def release(self, attachment: Attachment, pools: Pools = ()) -> int:
         """See Store.release; makes no files."""
         if not os.path.exists(self._path):
             return 0

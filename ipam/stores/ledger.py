@@ -9,6 +9,8 @@ from cni.core.types import Attachment
 from ipam.ranges import first_free, size
 from ipam.stores import (
     COOLING,
+    RESERVED,
+    STAYS_RESERVED,
     Ask,
     Hold,
     Lease,
@@ -19,7 +21,7 @@ from ipam.stores import (
     refused,
     taken,
 )
-from ipam.stores.held import Holds
+from ipam.stores.holds import Holds
 from ipam.stores.runs import Runs
 
 if TYPE_CHECKING:
@@ -73,8 +75,7 @@ class Ledger:
 
     def begin(self) -> None:
         """Before addresses are given: free what waited long enough, and what a boot has ended."""
-        for hold in self._holds.ended(self._now):
-            self._forget(hold)
+        self._end_holds()
         if self._boot_id:
             ended = self._read("WHERE boot_id <> ? AND boot_id <> ''", self._boot_id)
             for lease in ended:
@@ -89,8 +90,10 @@ class Ledger:
             for each in self._holds.at(ask.network_name, ask.range.version, address)
             if each.cidr == ask.range.cidr
         ]
+        sticky = ask.sticky
         if own:  # it is in the runs, and stays there
             self._holds.remove(own[0])
+            sticky = STAYS_RESERVED if own[0].kind == RESERVED else sticky
         else:
             self._occupy(ask.network_name, ask.range.cidr, ask.range.version, address)
         self._connection.execute(
@@ -109,7 +112,7 @@ class Ledger:
                 owner.netns,
                 self._boot_id,
                 ask.cooldown,
-                ask.sticky,
+                sticky,
             ),
         )
         return address
@@ -134,11 +137,13 @@ class Ledger:
         else:
             owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
             place = (lease.network_name, lease.cidr, lease.version, lease.address)
-            self._holds.put(Hold(*place, kept[0], owner.holder, lease.attachment.ifname, kept[1]))
+            ifname = "" if kept[0] == RESERVED else lease.attachment.ifname
+            self._holds.put(Hold(*place, kept[0], owner.holder, ifname, kept[1]))
         return True
 
     def reserve(self, hold: Hold) -> None:
         """See Store.reserve."""
+        self._end_holds()
         place = (hold.network_name, hold.version, hold.address)
         for other in self._holds.at(*place):
             if other.kind != COOLING and other.holder != hold.holder:
@@ -148,10 +153,10 @@ class Ledger:
             owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
             if owner.holder != hold.holder:
                 raise refused(hold, f"leased to container {lease.attachment.container_id}")
-            # its pod has it: from now on it will wait for that
+            # its pod has it: it will be reserved when that is over
             self._connection.execute(
-                "UPDATE lease SET sticky = -1 WHERE network_name = ? AND address = ?",
-                (hold.network_name, hold.address.to_bytes(size(hold.version))),
+                "UPDATE lease SET sticky = ? WHERE network_name = ? AND address = ?",
+                (STAYS_RESERVED, hold.network_name, hold.address.to_bytes(size(hold.version))),
             )
             return
         self._holds.put(hold)
@@ -159,10 +164,15 @@ class Ledger:
 
     def unreserve(self, network_name: str, version: int, address: int) -> bool:
         """See Store.unreserve."""
+        self._end_holds()
         found = self._holds.at(network_name, version, address)
         for hold in found:
             self._forget(hold)
         return bool(found)
+
+    def _end_holds(self) -> None:
+        for hold in self._holds.ended(self._now):
+            self._forget(hold)
 
     def _choose(self, owner: Owner, ask: Ask) -> int:
         wanted, pool = ask.range, self._runs(ask.network_name, ask.range.cidr, ask.range.version)
@@ -181,13 +191,14 @@ class Ledger:
                 return ask.preferred
             if ask.strict:
                 self._claim(owner, ask, ask.preferred, leased)
+                return ask.preferred
         address = first_free(wanted, leased.end)
         if address is not None:
             return address
-        resting = self._holds.longest_resting(ask.network_name, wanted)
-        if resting is None or (ask.unique and self._is_shared(resting)):
-            raise exhausted(wanted)
-        return resting.address
+        for resting in self._holds.resting(ask.network_name, wanted):
+            if not (ask.unique and self._is_shared(resting)):
+                return resting.address
+        raise exhausted(wanted)
 
     def _claim(self, owner: Owner, ask: Ask, address: int, leased: Runs) -> None:
         """Raises CniError 100 when the address is another's, or waits for another."""

@@ -24,6 +24,7 @@ from meta.multus import (
     detach,
     devices,
     events,
+    lock,
     nad,
     network_status,
     readiness,
@@ -55,20 +56,27 @@ def add(req: Request) -> Result:
     req, conf, home = _load(req)
     delegates.check_args(req.args)
     readiness.wait(conf.readiness_indicator_file)
-    subject = subjects.of(conf, req)
-    if subject.is_pod_missing:
-        return _nothing_for(req, conf)
-    wanted = _wanted(subject, req)
-    results.refuse_long_names(wanted, req.container_id)
-    is_strict = conf.unmet_requests == "fail"
-    wishes.check_heard(wanted[1:], is_strict=is_strict)
+    # from here on a DEL waits: one that came between would find nothing, and leave it all behind
+    with lock.container(home.run_dir, req.container_id):
+        subject = subjects.of(conf, req)
+        if subject.is_pod_missing:
+            return _nothing_for(req, conf)
+        wanted, answers = _attach(subject, req, home)
     cluster, pod = subject.cluster, subject.pod
-    if cluster is None or pod is None:
-        return attach.add(req, wanted, home, is_strict=is_strict)[0]
-    answers = attach.add(req, wanted, home, partial(_publish, cluster, pod), is_strict=is_strict)
-    if conf.events:
+    if cluster and pod and conf.events:
         cluster.tell(events.added(pod, wanted, answers))
     return answers[0]
+
+
+def _attach(subject: Subject, req: Request, home: Home) -> tuple[list[Delegate], list[Result]]:
+    wanted = _wanted(subject, req)
+    results.refuse_long_names(wanted, req.container_id)
+    is_strict = subject.conf.unmet_requests == "fail"
+    wishes.check_heard(wanted[1:], is_strict=is_strict)
+    publish = None
+    if subject.cluster and subject.pod:
+        publish = partial(_publish, subject.cluster, subject.pod)
+    return wanted, attach.add(req, wanted, home, publish, is_strict=is_strict)
 
 
 def check(req: Request) -> None:
@@ -140,7 +148,10 @@ def _devices(subject: Subject, req: Request) -> dict[str, list[str]]:
     from cni.kube import devices as kubelet
 
     directory = subject.conf.kubelet_dir or req.environ.get("PLAIT_KUBELET_DIR") or KUBELET_DIR
-    return kubelet.of_pod(directory, pod.namespace, pod.name, pod.uid)
+    uid = pod.uid
+    if pod.is_static and subject.name and subject.name.uid:
+        uid = subject.name.uid  # the kubelet's own, which the API server's copy has not
+    return kubelet.of_pod(directory, pod.namespace, pod.name, uid)
 
 
 def _publish(cluster: Cluster, pod: Pod, told: list[Told]) -> None:
@@ -167,7 +178,13 @@ def _load(req: Request, keys: Json | None = None) -> tuple[Request, Multus, Home
     The configuration is the request's, or only `keys` of it.
     """
     conf: Multus = load("meta.conf:Multus", req.config if keys is None else keys)
-    log.configure(level=conf.log_level, file=conf.log_file, stderr=conf.log_to_stderr)
+    log.configure(
+        level=conf.log_level,
+        file=conf.log_file,
+        stderr=conf.log_to_stderr,
+        max_size=conf.log_options.max_size << 20,
+        backups=conf.log_options.max_backups,
+    )
     home = Home(conf.cni_dir or os.path.join(req.state_dir, "multus"), req.run_dir)
     return req._replace(path=(conf.bin_dir or BIN_DIR, *req.path)), conf, home
 

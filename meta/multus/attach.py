@@ -15,7 +15,6 @@ from meta.multus import (
     delegates,
     detach,
     device_info,
-    lock,
     recover,
     results,
     sandbox,
@@ -25,7 +24,7 @@ from meta.multus import (
 from meta.multus.network_status import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cni.core.types import Request, Result
     from meta.multus.delegates import Delegate
@@ -42,30 +41,35 @@ def add(
 ) -> list[Result]:
     """Attach the container to every network; the answers of all, the master's first.
 
-    `publish` tells the world when all are attached. Raises CniError with the code of the delegate
-    that failed, or what `publish` raises; nothing is attached then.
+    Call with the container's lock held. `publish` tells the world when all are attached. Raises
+    CniError with the code of the delegate that failed, or what `publish` raises; nothing is
+    attached then.
     """
     gateways = default_route.wanted(wanted)
-    with lock.container(home.run_dir, req.container_id):
-        _remove_leftovers(req, home)
-        _refuse_taken_ifnames(req, wanted)
-        record = scratch.new(home, req.container_id, req.ifname, wanted)
-        record.network, record.netns = req.network, req.netns
-        record.netns_id = sandbox.identity(req.netns)
-        with Undo() as undo:
-            undo.push(record.settle)
-            record.create()
-            answers = []
-            for index, delegate in enumerate(wanted):
-                answers.append(_attach(req, record, index, undo))
-                wishes.check_met(delegate, answers[-1], is_strict=is_strict)
-            if gateways:
-                answers = _route(req, record, answers, gateways)
-            versions.render(answers[0], req.cni_version)  # what cannot be told must not stay
-            if publish is not None:
-                publish([_told(*each, req) for each in zip(wanted, answers, strict=True)])
-            record.finish()
-            undo.keep()
+    for each in wanted:
+        try:
+            chain.require(each.network, req)
+        except CniError as error:
+            raise _about(error, req, each) from None
+    _remove_leftovers(req, home, wanted)
+    _refuse_taken_ifnames(req, wanted)
+    record = scratch.new(home, req.container_id, req.ifname, wanted)
+    record.network, record.netns = req.network, req.netns
+    record.netns_id = sandbox.identity(req.netns)
+    with Undo() as undo:
+        undo.push(record.settle)
+        record.create()
+        answers = []
+        for index, delegate in enumerate(wanted):
+            answers.append(_attach(req, record, index, undo))
+            wishes.check_met(delegate, answers[-1], is_strict=is_strict)
+        if gateways:
+            answers = _route(req, record, answers, gateways)
+        versions.render(answers[0], req.cni_version)  # what cannot be told must not stay
+        if publish is not None:
+            publish([_told(*each, req) for each in zip(wanted, answers, strict=True)])
+        record.finish()
+        undo.keep()
     return answers
 
 
@@ -134,12 +138,12 @@ def _refuse_taken_ifnames(req: Request, wanted: list[Delegate]) -> None:
             )
 
 
-def _remove_leftovers(req: Request, home: Home) -> None:
+def _remove_leftovers(req: Request, home: Home, wanted: Iterable[Delegate]) -> None:
     """What an ADD that was killed, or a container before a boot, has left under this name.
 
     Raises CniError 7 when the container is attached: a second ADD must not harm it.
     """
-    record = recover.find(home, req.container_id, req.ifname)
+    record = recover.find(home, req.container_id, req.ifname, wanted)
     if record is None:
         return
     is_same = not record.netns or _is_same_file(record.netns, req.netns)

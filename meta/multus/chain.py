@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 _SAID = {"ADD": "add", "DEL": "delete", "CHECK": "check", "GC": "gc", "STATUS": "status"}
 
 
+def require(network: Network, req: Request) -> None:
+    """Before anything is attached: raises CniError when a plugin of the network is missing."""
+    for plugin in network.plugins:
+        kind = plugin["type"]
+        if registry.PLUGINS.get(kind) is None and spawn.find(kind, req.path) is None:
+            raise _named(MissingPluginError(kind, req.path), "ADD", kind)
+
+
 def add(req: Request, delegate: Delegate) -> Result:
     """Run the chain forward; each plugin sees the result of the one before, the last one's counts.
 

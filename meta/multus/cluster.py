@@ -73,7 +73,7 @@ class Cluster:
         try:
             document = self._client.get(_path(name))
         except CniError as error:
-            if _status(error) == 404:
+            if _is_absent(error):
                 return None
             raise error.within("error waiting for pod") from None
         if wrong := _not_what_was_asked(document, "Pod", name.namespace, name.name):
@@ -94,7 +94,7 @@ class Cluster:
         answers = self._client.side_by_side(list(calls.values()))
         for key, answer in zip(calls, answers, strict=True):
             if isinstance(answer, CniError):
-                found[key] = None if _status(answer) == 404 else _unread(key, answer)
+                found[key] = None if _is_absent(answer) else _unread(key, answer)
             else:
                 wrong = _not_what_was_asked(answer, nad.KIND, key.namespace, key.name)
                 found[key] = _unread(key, wrong) if wrong else answer
@@ -106,6 +106,7 @@ class Cluster:
         By a patch, which does not conflict with other writers; where that is forbidden, as the
         original does it, in full. Raises CniError 7 or 11.
         """
+        self._client.refresh()  # what is attached by now costs more than to wait
         path = f"{_path(of)}/status"
         # the UID keeps it from the next pod of that name
         change = {"metadata": {"uid": of.uid, "annotations": {_STATUS: text}}}
@@ -118,7 +119,7 @@ class Cluster:
                     raise
                 self._put_status(of, path, text)
         except CniError as error:
-            if _status(error) == 404:
+            if _is_absent(error):
                 log.warning("the pod is gone: no status written", pod=f"{of.namespace}/{of.name}")
                 return
             raise error.within(f"status update failed for pod {of.namespace}/{of.name}") from None
@@ -137,16 +138,16 @@ class Cluster:
 
     def _put_status(self, of: Pod, path: str, text: str) -> None:
         for attempt in range(_PUTS):
-            document = self._client.get(_path(of))
+            document = self._client.get(_path(of)) if attempt else of.document
             meta = document.get("metadata")
             if not isinstance(meta, dict) or meta.get("uid") != of.uid:
                 log.warning("another pod has the name by now", pod=f"{of.namespace}/{of.name}")
                 return
             annotations = meta.get("annotations")
             annotations = annotations if isinstance(annotations, dict) else {}
-            meta["annotations"] = {**annotations, _STATUS: text}
+            meta = {**meta, "annotations": {**annotations, _STATUS: text}}
             try:
-                self._client.put(path, document)
+                self._client.put(path, {**document, "metadata": meta})
                 return
             except CniError as error:
                 if _status(error) != 409 or attempt == _PUTS - 1:
@@ -175,12 +176,20 @@ def _path(of: Name | Pod) -> str:
     return object_path(_CORE, of.namespace, "pods", of.name)
 
 
+def _is_absent(error: CniError) -> bool:
+    """Whether the API server itself says that there is no such object."""
+    return getattr(error, "is_absent", False)
+
+
 def _status(error: CniError) -> int:
     """The HTTP status of a refusal; 0 when nobody answered."""
     return getattr(error, "status", 0)
 
 
 def _unread(key: Key, error: CniError) -> CniError:
+    if _status(error) == 404:
+        hint = "is the CustomResourceDefinition installed?"
+        error = CniError(error.code, error.msg, f"{error.details}; {hint}")
     return error.within(
         "GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot get"
         f" network-attachment-definition ({key.name}) in namespace ({key.namespace})"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError
-from meta.multus import chain, device_info, lock, recover, results, scratch
+from cni.store import files
+from meta.multus import chain, deleted, device_info, lock, recover, results, scratch
 from meta.multus.delegates import device_file, device_info_root, refreshed
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def delete(req: Request, conf: Multus, home: Home) -> None:
     Raises CniError with the first failure's code when something could not be deleted.
     """
     with lock.container(home.run_dir, req.container_id):
-        record = recover.find(home, req.container_id, req.ifname)
+        record = recover.find(home, req.container_id, req.ifname, ())
+        if record is None and deleted.is_marked(home.run_dir, req.container_id, req.ifname):
+            return
+        record = record or recover.find(home, req.container_id, req.ifname)
         if record is None:
             _delete_unrecorded(req, conf, home)
             return
@@ -78,10 +82,13 @@ def _told_file(delegate: Delegate, req: Request) -> str:
 
 
 def _delete_unrecorded(req: Request, conf: Multus, home: Home) -> None:
-    """Nothing was attached, or it was deleted before: a DEL to each is courtesy, never a failure.
+    """Nothing was attached, or somebody else attached it: without multus, or with its records gone.
 
-    The record is written before the first delegate runs, so its absence says so. Not at an
-    interface of the container's other attachments: this ADD may have been refused for it.
+    To the master, which the runtime then called itself, the DEL is as without multus. To the
+    others it is courtesy, never a failure: the record is written before the first delegate runs.
+    Not at an interface of the container's other attachments: this ADD may have been refused for it.
+
+    Raises CniError when the master's DEL fails.
     """
     taken = recover.taken(home, req.container_id)
     if taken is None:
@@ -89,9 +96,14 @@ def _delete_unrecorded(req: Request, conf: Multus, home: Home) -> None:
         return
     wanted = [each for each in recover.configured(conf, req) if each.ifname not in taken]
     record = scratch.new(home, req.container_id, req.ifname, wanted)
+    files.remove(record.path)  # what an ADD left that was killed as it wrote it
     record.pending = set(range(len(record.delegates)))
     attempts = Attempts()
-    remove(req, record, attempts)
+    masters = [index for index, each in enumerate(wanted) if each.ifname == req.ifname]
+    for index in sorted(record.pending.difference(masters), reverse=True):
+        attempts.run(remove_one, req, record, index)
     record.finish()
     for error in attempts.errors:
         log.warning("passed over: nothing is recorded of the container", reason=error)
+    for index in masters:
+        remove_one(req, record, index)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cni.core import log
 from cni.core.errors import CniError, Code
 
 if TYPE_CHECKING:
     from cni.core.types import Json
 
-#: of a pod that the kubelet made from a file, the API server has a copy with another UID
 _SOURCE = "kubernetes.io/config.source"
 
 
@@ -27,11 +27,19 @@ class Pod(NamedTuple):
     uid: str
     annotations: dict[str, str]
     node: str = ""
+    document: Json = {}  # noqa: RUF012 (never changed)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the kubelet made it from a file: the API server has a copy, under another UID."""
+        return self.annotations.get(_SOURCE, "api") != "api"
 
 
 def named(args: dict[str, str]) -> Name | None:
     """The pod of CNI_ARGS; None for a container that belongs to none."""
     namespace, name = args.get("K8S_POD_NAMESPACE", ""), args.get("K8S_POD_NAME", "")
+    if name and not namespace:
+        log.debug("CNI_ARGS name a pod without its namespace: no pod is looked up", pod=name)
     return Name(namespace, name, args.get("K8S_POD_UID", "")) if namespace and name else None
 
 
@@ -47,12 +55,12 @@ def read(document: Json, asked: Name) -> Pod:
         for key, value in _object(meta.get("annotations")).items()
         if isinstance(value, str)
     }
-    is_of_the_api = annotations.get(_SOURCE, "api") == "api"
-    if asked.uid and asked.uid != uid and is_of_the_api:
+    pod = Pod(asked.namespace, asked.name, uid, annotations, node, document)
+    if asked.uid and asked.uid != uid and not pod.is_static:
         raise CniError(
             Code.TRY_AGAIN_LATER, f'expected pod UID "{asked.uid}" but got "{uid}" from Kube API'
         )
-    return Pod(asked.namespace, asked.name, uid, annotations, node)
+    return pod
 
 
 def _object(value: object) -> Json:

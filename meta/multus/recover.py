@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from meta.multus.scratch import Home, Record
 
 
-def find(home: Home, container_id: str, ifname: str) -> Record | None:
-    """The attachment's record, completed from the cache; None when neither knows it."""
+def find(
+    home: Home, container_id: str, ifname: str, wanted: Iterable[Delegate] | None = None
+) -> Record | None:
+    """The attachment's record, completed from the cache; None when neither knows it.
+
+    With `wanted` only these are sought in the cache where there is no record: a node's cache may
+    have a hundred thousand files.
+    """
     record = scratch.find(home, container_id, ifname)
     if record is not None and not record.is_damaged and record.netns:
         return record
-    entries = list(results.entries(home.cni_dir, container_id))
+    if record is None and wanted is not None:
+        entries = list(results.entries_of(home.cni_dir, container_id, wanted))
+    else:
+        entries = list(results.entries(home.cni_dir, container_id))
     cached = [each for each in entries if each.parent in ("", ifname)]
     cached.sort(key=lambda each: _place(each, ifname))
     if record is not None and not record.delegates and entries and not cached:

@@ -104,15 +104,28 @@ def remove(cni_dir: str, delegate: Delegate, container_id: str) -> None:
 def entries(cni_dir: str, container_id: str = "") -> Iterator[Cached]:
     """The cached attachments, of one container or of all; what cannot be read is left out."""
     for name in files.names(directory(cni_dir)):
-        if f"-{container_id}-" not in name and container_id:
-            continue
-        try:
-            found = _parse(disk.read_json(os.path.join(directory(cni_dir), name)), name)
-        except (disk.DamagedError, CniError) as error:
-            log.warning("a cached result cannot be used", file=name, reason=error)
-            continue
-        if container_id in ("", found.container_id):
+        if f"-{container_id}-" in name or not container_id:
+            found = _read(cni_dir, name)
+            if found and container_id in ("", found.container_id):
+                yield found
+
+
+def entries_of(cni_dir: str, container_id: str, delegates: Iterable[Delegate]) -> Iterator[Cached]:
+    """The cached attachments of a container to these."""
+    for each in delegates:
+        name = _name(each.network.name, container_id, each.ifname)
+        if os.path.lexists(os.path.join(directory(cni_dir), name)) and (
+            found := _read(cni_dir, name)
+        ):
             yield found
+
+
+def _read(cni_dir: str, name: str) -> Cached | None:
+    try:
+        return _parse(disk.read_json(os.path.join(directory(cni_dir), name)), name)
+    except (disk.DamagedError, CniError) as error:
+        log.warning("a cached result cannot be used", file=name, reason=error)
+        return None
 
 
 def tell(result: Result, version: str) -> Json:
@@ -131,8 +144,9 @@ def encode(document: Json) -> str:
     return binascii.b2a_base64(text, newline=False).decode()
 
 
-def decode(value: object) -> Network:
-    """The network of base64 text from a file, 0.1.0 when it names no version.
+def decode(value: object, name: str = "") -> Network:
+    """The network of base64 text from a file, of version 0.1.0 and called `name`
+    when it does not say.
 
     Raises CniError when it is none.
     """
@@ -142,7 +156,7 @@ def decode(value: object) -> Network:
             raise ValueError("not a JSON object")
     except (ValueError, RecursionError) as error:
         raise CniError(Code.DECODE_FAILURE, "cannot decode the network", str(error)) from None
-    return network.parse(document, "0.1.0")
+    return network.parse(document, "0.1.0", name)
 
 
 def pairs(value: object) -> tuple[tuple[str, str], ...]:

@@ -16,9 +16,9 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import log, names
-from cni.core.errors import CniError, Code
+from cni.core.errors import CniError, Code, invalid
 from cni.store import files
-from meta.multus import disk, lock, results
+from meta.multus import deleted, disk, lock, results
 from meta.multus.delegates import Delegate, default_ifname
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ class Record:
 
     def create(self) -> None:
         """Write it to the disk; from here on a lost process is found again."""
+        deleted.unmark(self.home.run_dir, self.container_id, self.parent)
         files.write(self._progress, b"0", durable=False)
-        self._write(deleted=set())
+        self._write()
 
     def start(self, index: int) -> None:
         """Say that the delegate may exist from now on."""
@@ -83,9 +84,10 @@ class Record:
     def settle(self) -> None:
         """Drop the record when nothing is left to delete, else keep exactly what is."""
         if self.pending:
-            self._write(deleted=set(range(len(self.delegates))) - self.pending)
+            self._write(frozenset(range(len(self.delegates))) - self.pending)
         else:
             files.remove(self.path)
+            deleted.mark(self.home.run_dir, self.container_id, self.parent)
         files.remove(self._progress)
 
     def attached(self, index: int) -> results.Cached:
@@ -109,16 +111,22 @@ class Record:
             self.is_complete = False
             self.pending = {index for index in self.pending if index < started}
 
-    def _write(self, deleted: set[int]) -> None:
+    def _write(self, gone: frozenset[int] = frozenset()) -> None:
         is_routed = any(each.default_route is not None for each in self.delegates)
         elements = [
             {
                 **_element(each, is_routed=is_routed),
-                "plait": self._own(each, is_deleted=index in deleted),
+                "plait": self._own(each, is_deleted=index in gone),
             }
             for index, each in enumerate(self.delegates)
         ]
-        files.write(self.path, json.dumps(elements, separators=(",", ":")).encode())
+        data = json.dumps(elements, separators=(",", ":")).encode()
+        if len(data) > disk.MAX_RECORD:
+            raise invalid(
+                f"the configurations of {len(elements)} networks are too large for a record",
+                f"{len(data)} bytes, {disk.MAX_RECORD} at most",
+            )
+        files.write(self.path, data)
 
     def _own(self, delegate: Delegate, *, is_deleted: bool) -> Json:
         own: Json = {
@@ -220,8 +228,8 @@ def _read_element(record: Record, element: Any, index: int, master: str) -> None
     if fault := names.ifname_fault(ifname):
         raise CniError(Code.DECODE_FAILURE, f'interface "{ifname}": {fault}')
     wanted = own.get("runtimeConfig")
-    network = results.decode(element.get("Bytes"))
     label = _text(element.get("Name"))
+    network = results.decode(element.get("Bytes"), label.rpartition("/")[2])
     delegate = Delegate(
         network=network,
         ifname=ifname,

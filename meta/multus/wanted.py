@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 
+#: an annotation has room for 80,000, which would keep the node busy until the runtime gives up
+_MOST_NETWORKS = 256
+
 
 class Wanted(NamedTuple):
     """One network: a document, an object of the API server, a chain, or a file.
@@ -94,7 +97,10 @@ def _default_of(pod: Pod, conf: Multus) -> Wanted:
 
 def _selected_by(pod: Pod, text: str, conf: Multus) -> list[Wanted]:
     allowed = _open_to(pod, conf)
-    return [_of_the_api(each, pod, conf, allowed) for each in selection.parse(text, pod.namespace)]
+    elements = selection.parse(text, pod.namespace)
+    if len(elements) > _MOST_NETWORKS:
+        raise invalid(f"{len(elements)} networks are selected, {_MOST_NETWORKS} are the most")
+    return [_of_the_api(each, pod, conf, allowed) for each in elements]
 
 
 def _of_the_api(element: Selection, pod: Pod, conf: Multus, allowed: set[str]) -> Wanted:

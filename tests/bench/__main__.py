@@ -2,7 +2,7 @@
 
     python -m tests.bench                  everything, some minutes
     python -m tests.bench --quick          few rounds, no 100,000 leases: half a minute
-    python -m tests.bench --only multus    attachments whose name holds the word, nothing else
+    python -m tests.bench --only multus    rows whose name holds the word, nothing else
     python -m tests.bench --profile        where the time of an ADD goes, from the source tree
 
 Needs root, and a machine with nothing else to do: the report says how busy it was.
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import attachments, leasing, machine, profile, report, starting
+from tests.bench import attachments, cluster, leasing, machine, profile, report, starting
 from tests.conformance.node import OURS, REPOSITORY, fresh_node, types
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ def _measure(options: argparse.Namespace, work: Path) -> Json:
     with fresh_node(work / "node") as node:
         sides = attachments.measure(node, rounds, options.only)
         document["attachments"] = report.attachments(sides)
+    with fresh_node(work / "cluster") as node:
+        _say(f"multus in a cluster, {rounds} rounds")
+        if measured := cluster.measure(node, rounds, options.only):
+            document["cluster"] = report.cluster(measured)
     if not options.only:
         counts = (0, 5_000) if options.quick else (0, 5_000, 100_000)
         few = max(3, rounds // 4)  # a look through 100,000 files takes seconds

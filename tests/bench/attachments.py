@@ -86,10 +86,10 @@ def rows(directory: Path) -> list[Row]:
             "nftables beside iptables",
         ),
         Row(
-            "bridge + Go's host-local",
+            "bridge + host-local",
             Call(_PLAIT, (bridge(host_local()),)),
             Call(_GO, (bridge(host_local()),)),
-            "a foreign IPAM plugin, executed by both",
+            "each suite's own: in the same process, durable; an executable, not durable",
         ),
         Row(
             "host-device",

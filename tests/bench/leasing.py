@@ -1,7 +1,7 @@
-"""What an address costs when many are taken: whereabouts beside host-local, one ADD and one DEL.
+"""What an address costs when many are taken: ours beside Go's host-local, one ADD and one DEL.
 
-Whole processes of the executables, and whereabouts of the source tree in this process, where
-neither a start nor an import is counted: the store, the protocol around it, and one fsync.
+Whole processes of the executables, and ours of the source tree in this process, where neither a
+start nor an import is counted: the store, the protocol around it, and the fsyncs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Whereabouts:
 
     def __init__(self, directory: Path, count: int) -> None:
         self.environ = {"PLAIT_STATE_DIR": str(directory), "CNI_PATH": "/nonexistent"}
-        self.conf = {"type": "whereabouts", "range": _CIDR}
+        self.conf: Json = {"type": "whereabouts", "range": _CIDR}
         store, pool = FileStore(str(directory)), read(RangeText("bench", _CIDR))
         for container in range(_CONTAINERS if count else 0):
             owner = Owner(Attachment("bench", f"other{container}", "eth0"))
@@ -45,12 +45,12 @@ class Whereabouts:
 
 
 class HostLocal:
-    """Go's directory of one file for each address, as it would have written them."""
+    """A directory of one file for each address, as Go's would have written them."""
 
     def __init__(self, directory: Path, count: int) -> None:
         self.environ = {"CNI_PATH": "/nonexistent"}
         ranges = [[{"subnet": _CIDR}]]
-        self.conf = {"type": "host-local", "ranges": ranges, "dataDir": str(directory)}
+        self.conf: Json = {"type": "host-local", "ranges": ranges, "dataDir": str(directory)}
         network = directory / "bench"
         network.mkdir(parents=True)
         first = ipaddress.ip_address("10.0.0.2")
@@ -70,6 +70,12 @@ def measure(
         ),
         "whereabouts, whole process": lambda count: _whole(
             OURS / "whereabouts", Whereabouts(directory / f"whole{count}", count)
+        ),
+        "host-local, in process": lambda count: _in_process(
+            HostLocal(directory / f"inside-files{count}", count)
+        ),
+        "host-local, whole process": lambda count: _whole(
+            OURS / "host-local", HostLocal(directory / f"whole-files{count}", count)
         ),
         "Go host-local, whole process": lambda count: _whole(
             GO / "host-local", HostLocal(directory / f"go{count}", count)
@@ -108,12 +114,12 @@ def _whole(executable: Path, store: Whereabouts | HostLocal) -> Callable[[str], 
     return call
 
 
-def _in_process(store: Whereabouts) -> Callable[[str], Sample]:
+def _in_process(store: Whereabouts | HostLocal) -> Callable[[str], Sample]:
     def call(verb: str) -> Sample:
         environ, stdin = _call(verb, store.environ, store.conf)
         stdout = io.BytesIO()
         started, cpu = time.perf_counter(), time.process_time()
-        status = skel.main("whereabouts", environ, io.BytesIO(stdin), stdout, io.BytesIO())
+        status = skel.main(store.conf["type"], environ, io.BytesIO(stdin), stdout, io.BytesIO())
         wall, cpu = time.perf_counter() - started, time.process_time() - cpu
         if status:
             raise RuntimeError(stdout.getvalue().decode())

@@ -41,7 +41,7 @@ def pressure() -> float | None:
 def sizes() -> Json:
     """Bytes on disk: all of ours, the originals of the same types, all that Debian ships."""
     types = [each.name for each in OURS.iterdir() if each.is_symlink() or each.is_file()]
-    same = [GO / name for name in (*types, "host-local") if (GO / name).is_file()]
+    same = [GO / name for name in {*types, "host-local"} if (GO / name).is_file()]
     return {
         "plait": sum(each.lstat().st_size for each in OURS.rglob("*") if not each.is_dir()),
         "plait types": len([name for name in types if name != "plait"]),

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.attachments import VERBS
 from tests.bench.clock import Summary, summary
+from tests.bench.cluster import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tests.bench.attachments import Row, Side
     from tests.bench.clock import Sample
+    from tests.bench.cluster import Measured
     from tests.conformance.kernel import Json
 
 _LEGEND = (
@@ -19,6 +21,17 @@ _LEGEND = (
     "measured in turns, one run of each, then the next round. CPU is the median of user and "
     "system time of the process and its children."
 )
+
+_CLUSTER_NOTES = """\
+- The default network is of bridge and Go's host-local; the pod's annotation asks for the others.
+- no events: `"events": false`; no cluster: the same networks, all in the configuration.
+- The API server is that of the tests, a process of Python on the same machine.
+- multus-cni, elsewhere: the thin plugin beside Kubernetes 1.36, measured on another machine. Only
+  how it grows compares. Its whereabouts asks ten times more for each network and ADD; ours keeps
+  its leases on the node here.
+- What an ADD consists of, the last lines by a client that does nothing but write and read: how the
+  server and a connection take part. Both kinds of STATUS differ by what a cluster needs before it
+  is asked: http.client and ssl, the kubeconfig, the certificates."""
 
 
 def attachments(sides: Iterable[tuple[Row, str, Side]]) -> list[Json]:
@@ -30,6 +43,23 @@ def attachments(sides: Iterable[tuple[Row, str, Side]]) -> list[Json]:
             entry = found.setdefault(key, {"work": row.name, "verb": verb, "note": row.note})
             entry[who] = summary(side.samples[verb])._asdict()
     return list(found.values())
+
+
+def cluster(measured: Measured) -> Json:
+    """`rows` with summaries of each way and verb, and `parts` of an ADD."""
+    rows = []
+    for row in ROWS:
+        if row.name not in measured.samples:
+            continue
+        ways = {
+            way: {verb: summary(samples)._asdict() for verb, samples in verbs.items()}
+            for way, verbs in measured.samples[row.name].items()
+        }
+        original = row.original
+        quoted = original and {**original._asdict(), "calls": original.calls._asdict()}
+        calls = measured.calls[row.name]._asdict()
+        rows.append({"work": row.name, **ways, "calls": calls, "original": quoted})
+    return {"rows": rows, "parts": starting(measured.parts)}
 
 
 def starting(samples: Mapping[str, list[Sample]]) -> list[Json]:
@@ -49,6 +79,8 @@ def markdown(document: Json) -> str:
     parts = ["# What a call costs", _LEGEND, _machine(document)]
     if document.get("attachments"):
         parts += ["## Attachments", _attachments(document["attachments"])]
+    if document.get("cluster"):
+        parts += ["## multus in a cluster", _cluster(document["cluster"])]
     if document.get("starting"):
         parts += ["## The start of an executable", _starting(document["starting"])]
     if document.get("leasing"):
@@ -83,6 +115,32 @@ def _attachments(entries: list[Json]) -> str:
     heads = ["work", "verb", "Plait", "Go", "ratio", "CPU, Plait / Go"]
     notes = dict.fromkeys(f"- {e['work']}: {e['note']}" for e in entries if e["note"])
     return _table(heads, rows) + "\n\n" + "\n".join(notes)
+
+
+def _cluster(document: Json) -> str:
+    rows = []
+    for entry in document["rows"]:
+        calls, original = entry["calls"], entry["original"]
+        for verb, asked in (("ADD", _asked(calls)), ("DEL", str(calls["delete"]))):
+            theirs, their_calls = "", ""
+            if original:
+                theirs = str(original["add" if verb == "ADD" else "delete"])
+                said = original["calls"]
+                their_calls = _asked(said) if verb == "ADD" else str(said["delete"])
+            ways = [str(Summary(**entry[way][verb])) for way in ("cluster", "quiet", "alone")]
+            rows.append([entry["work"], verb, *ways, asked, theirs, their_calls])
+    heads = ["work", "verb", "Plait", "no events", "no cluster", "calls"]
+    return "\n\n".join(
+        [
+            _table([*heads, "multus-cni, elsewhere", "its calls"], rows),
+            _CLUSTER_NOTES,
+            _starting(document["parts"]),
+        ]
+    )
+
+
+def _asked(calls: Json) -> str:
+    return f"{calls['add']} + {calls['events']} events"
 
 
 def _starting(entries: list[Json]) -> str:

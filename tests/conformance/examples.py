@@ -58,6 +58,13 @@ def _bridge(node: Node, pod: Pod) -> None:
     assert port["linkinfo"]["info_slave_data"]["hairpin"] is True
 
 
+def _crio_bridge(node: Node, pod: Pod) -> None:
+    _bridge(node, pod)
+    _masquerades("1100:200::2")(node, pod)
+    routes = pod.net.ip("-6", "route", "show", "1100:200::/24")
+    assert "1100:200::1" in [each.get("gateway") for each in routes], routes
+
+
 def _three_networks(node: Node, pod: Pod) -> None:
     links = pod.net.links()
     assert links["net1"]["mtu"] == 9000
@@ -95,6 +102,14 @@ EXAMPLES = [
         bridges={"cni0": ["10.85.0.1/16"]},
         gateways=("10.85.0.1",),
         more=_bridge,
+    ),
+    Example(
+        "crio-bridge/10-crio-bridge.conf",
+        pod={"eth0": ["10.85.0.2/16", "1100:200::2/24"]},
+        bridges={"cni0": ["10.85.0.1/16", "1100:200::1/24"]},
+        gateways=("10.85.0.1",),
+        next_is_another=True,
+        more=_crio_bridge,
     ),
     Example(
         "three-networks/00-multus.conflist",

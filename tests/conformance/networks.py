@@ -49,6 +49,15 @@ _WHEREABOUTS: Json = {
     "ipRanges": [{"range": "10.7.0.0/24", "exclude": ["10.7.0.0/30"]}, {"range": "fd00:7::/64"}],
     "routes": [{"dst": "0.0.0.0/0", "gw": "10.7.0.1"}],
 }
+_HOST_LOCAL: Json = {
+    "type": "host-local",
+    "ranges": [[{"subnet": "10.8.0.0/24"}], [{"subnet": "fd00:8::/64", "gateway": "fd00:8::9"}]],
+    "routes": _ROUTES,
+}
+_IN_TURN: list[Json] = [
+    {"address": "10.8.0.2/24", "gateway": "10.8.0.1"},
+    {"address": "fd00:8::1/64", "gateway": "fd00:8::9"},
+]
 _LEASED: list[Json] = [{"address": "10.7.0.4/24"}, {"address": "fd00:7::1/64"}]
 
 
@@ -96,6 +105,10 @@ NETWORKS = {
         {"type": "host-device", "device": "dev0", "ipam": _WHEREABOUTS},
         _moved,
         lambda node: node.device("dev0", mtu="1400"),
+    ),
+    "host-local": Network(
+        {"type": "host-local", "ipam": _HOST_LOCAL},
+        lambda version: full(version, [], _IN_TURN, _ROUTES),
     ),
     "loopback": Network({"type": "loopback"}, _loopback, ifname="lo"),
     "static": Network(

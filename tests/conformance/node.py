@@ -192,15 +192,19 @@ class Node:
                 connection.close()
 
     def files(self) -> list[str]:
-        """Records on disk, below both directories; locks and the lease database stay."""
+        """Records on disk, below both directories; locks, the lease database, and what host-local
+        keeps of a network without leases stay.
+        """
         roots = (self.state, self.run_dir)
         found = [each for root in roots for each in root.rglob("*") if each.is_file()]
         return sorted(
             str(each.relative_to(self.root))
             for each in found
-            if not each.name.startswith("leases.")
+            if not each.name.startswith(("leases.", "last_reserved_ip."))
             and not each.name.endswith(".lock")
-            and each.name != "gate"
+            and each.name not in ("gate", "lock")
+            and each.parent.name != ".plait"
+            and each.parent.name != "multus-deleted"  # marks, which end by themselves
         )
 
     def traces(self, *pods: Pod) -> Json:

@@ -195,15 +195,19 @@ def test_reader_that_is_gone(node: Node, plugin_type: str) -> None:
 def test_signals_that_the_runtime_ignores_or_blocks(node: Node, plugin_type: str) -> None:
     """Both are inherited; with SIGCHLD ignored nobody can wait for a child."""
     attachment = Attachment(node, plugin_type)
-    addresses = {"type": "host-local", "ranges": [[{"subnet": "10.66.0.0/24"}]]}
+    foreign = node.root / "foreign"
+    foreign.mkdir()
+    (foreign / "in-a-child").symlink_to(GO / "host-local")
+    addresses = {"type": "in-a-child", "ranges": [[{"subnet": "10.66.0.0/24"}]]}
     attachment.conf["ipam"] = {**addresses, "dataDir": str(node.root / "host-local")}
+    path = f"{OURS}:{foreign}"
     ours = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP}
     old = {each: signal.signal(each, signal.SIG_IGN) for each in ours}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     try:
         process = subprocess.Popen(
             [attachment.executable],
-            env=attachment.environ("ADD"),
+            env=attachment.environ("ADD") | {"CNI_PATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -215,7 +219,8 @@ def test_signals_that_the_runtime_ignores_or_blocks(node: Node, plugin_type: str
         for each, handler in old.items():
             signal.signal(each, handler)
     assert json.loads(out).get("ips"), (out, err)
-    attachment.call("DEL").silent()
+    attachment.call("DEL", attachment.environ("DEL") | {"CNI_PATH": path}).silent()
+    assert not list((node.root / "host-local").rglob("10.66.*"))
 
 
 @pytest.mark.parametrize("started", ["relative", "copied", "linked", "by PATH"])

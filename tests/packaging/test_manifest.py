@@ -128,7 +128,7 @@ def test_on_every_node_with_no_more_rights_than_needed(file: str) -> None:
         rights = container["securityContext"]
         assert not rights.get("privileged")
         assert rights["readOnlyRootFilesystem"] and not rights["allowPrivilegeEscalation"]
-        assert rights["capabilities"] == {"drop": ["ALL"]}
+        assert rights["capabilities"] == {"drop": ["ALL"], "add": ["DAC_OVERRIDE", "FOWNER"]}
         assert container["resources"]["limits"]["memory"]
         assert container["image"] == "plait:latest"
 
@@ -153,13 +153,19 @@ def test_the_frozen_tool_does_what_the_manifests_ask(plugins: Path, tmp_path: Pa
         pytest.skip("needs root, to give up its capabilities")
     node, ready = Node(tmp_path), tmp_path / "ready"
     (node.bin / "bridge").write_text("another's")
+    os.chown(node.bin, 997, 997)  # as kubespray has it
     before = node.content()
     asked = f"--ready-file={parameters(worker('plait.yaml'))['ready_file']}"
 
     def start(file: str, *more: str) -> subprocess.Popen[bytes]:
         moved = {f"--root={ROOT}": f"--root={node.root}", asked: f"--ready-file={ready}"}
         arguments = [moved.get(each, each) for each in worker(file)["args"]]
-        powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+        powerless = [
+            "setpriv",
+            "--bounding-set=-all,+dac_override,+fowner",
+            "--inh-caps=-all",
+            "--no-new-privs",
+        ]
         environ = {"PATH": os.environ["PATH"], **SERVER}
         return subprocess.Popen([*powerless, plugins / "plait", *arguments, *more], env=environ)
 

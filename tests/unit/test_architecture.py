@@ -1,6 +1,6 @@
 """Who may import whom, and what a cold call does not import.
 
-plugins -> core | host | kube | store -> standard library. The four shared packages stand side by side,
+plugins -> core | host | kube | store -> standard library. The shared packages stand side by side,
 save that each may use the parts of core that know nothing of the protocol. The operator's tool
 stands above the plugins, and nobody knows it.
 """

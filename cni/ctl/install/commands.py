@@ -103,6 +103,10 @@ def install(
     force: Annotated[
         bool, typer.Option("--force", help="Replace executables that something else installed.")
     ] = False,
+    keep_others: Annotated[
+        bool,
+        typer.Option("--keep-others", help="Leave them, and install what is missing beside them."),
+    ] = False,
     replace_multus: Annotated[
         bool,
         typer.Option("--replace-multus", help="Replace the configuration of another multus."),
@@ -140,7 +144,7 @@ def install(
     wish = Wish(
         place=Place(root, bin_dir, conf_dir),
         source=_source(source),
-        is_forced=force,
+        others=_others(force=force, keep=keep_others),
         replaces_multus=replace_multus,
         default_network=default_network,
         options=options,
@@ -177,3 +181,11 @@ def uninstall(
 ) -> None:
     log.configure(level="info")
     removal.uninstall(Place(root, bin_dir, conf_dir), _source(source))
+
+
+def _others(*, force: bool, keep: bool) -> str:
+    if force and keep:
+        raise typer.BadParameter("--force and --keep-others exclude each other")
+    if force:
+        return executables.REPLACE_OTHERS
+    return executables.KEEP_OTHERS if keep else executables.REFUSE_OTHERS

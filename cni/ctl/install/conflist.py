@@ -39,6 +39,8 @@ def render(master: Master, kubeconfig: str, options: Json) -> bytes:
         "type": "multus",
         "capabilities": dict.fromkeys(sorted(capabilities), True),
         "kubeconfig": kubeconfig,
+        # the kubelet tries again; a pod that has begun without its networks has none for good
+        "missingPod": "fail",
         **options,
         "delegates": [master.document],
     }

@@ -9,6 +9,9 @@ import sys
 from cni.core import log, spawn
 from cni.core.errors import CniError, Code, invalid
 
+#: options of packaging/install
+REFUSE_OTHERS, KEEP_OTHERS, REPLACE_OTHERS = "", "--keep-others", "--force"
+
 _TIMEOUT = 300.0  #: seconds; a slow disk takes some for 25 MB
 
 
@@ -23,8 +26,10 @@ def own_source() -> str:
     return os.path.dirname(folder) if os.path.basename(folder) == ".plait" else folder
 
 
-def is_installed(source: str, bin_dir: str) -> bool:
-    """Whether every name there leads to the release in `source`, or to itself."""
+def is_installed(source: str, bin_dir: str, *, others: str) -> bool:
+    """Whether every name there leads to the release in `source`, or to itself; with KEEP_OTHERS, or
+    is another's.
+    """
     if _is_part_of(source, bin_dir):
         return True
     try:
@@ -34,14 +39,32 @@ def is_installed(source: str, bin_dir: str) -> bool:
         return (
             re.fullmatch(rf"\.plait-{release}(\.\d+)?/plait", target) is not None
             and os.path.isfile(os.path.join(bin_dir, "plait"))
-            and all(os.readlink(os.path.join(bin_dir, each)) == "plait" for each in _names(source))
+            and all(_is_in_place(os.path.join(bin_dir, each), others) for each in _names(source))
         )
     except OSError:
         return False
 
 
-def install(source: str, bin_dir: str, *, force: bool) -> None:
-    """Put the release in `source` into `bin_dir`, or mend it; raises CniError with the reason."""
+def identity(bin_dir: str) -> tuple[int, ...]:
+    """What changes with the content of the one executable; empty when there is none.
+
+    Other installers copy with `cp -f`, which writes through a link: into ours, of all names.
+    """
+    try:
+        found = os.stat(os.path.join(bin_dir, "plait"))
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def install(source: str, bin_dir: str, *, others: str) -> None:
+    """Put the release in `source` into `bin_dir`, or mend it.
+
+    `others` is what becomes of names that something else has: REFUSE_OTHERS, KEEP_OTHERS,
+    REPLACE_OTHERS.
+
+    Raises CniError with the reason.
+    """
     if _is_part_of(source, bin_dir):
         return  # started from there: it was installed by hand
     script = os.path.join(source, ".plait/install")
@@ -50,7 +73,7 @@ def install(source: str, bin_dir: str, *, force: bool) -> None:
             f"no executables to install in {source or 'this checkout'}",
             "--source takes a directory that make build made",
         )
-    _run(script, "--source", source, "--bindir", bin_dir, *(["--force"] if force else []))
+    _run(script, "--source", source, "--bindir", bin_dir, *others.split())
 
 
 def uninstall(source: str, bin_dir: str) -> None:
@@ -64,6 +87,12 @@ def uninstall(source: str, bin_dir: str) -> None:
             "--source takes a directory that make build made",
         )
     _run(script, "--uninstall", "--bindir", bin_dir)
+
+
+def _is_in_place(path: str, others: str) -> bool:
+    if others == KEEP_OTHERS and os.path.exists(path) and not os.path.islink(path):
+        return True
+    return os.readlink(path) == "plait"
 
 
 def _is_part_of(source: str, bin_dir: str) -> bool:

@@ -32,7 +32,7 @@ class Wish(NamedTuple):
     place: Place
     source: str  #: directory of plugins; see `executables.own_source`
     options: Json  #: keys for multus
-    is_forced: bool = False  #: executables of others are kept aside
+    others: str = executables.REFUSE_OTHERS  #: what becomes of executables of others
     replaces_multus: bool = False  #: and another multus's configuration
     default_network: str = ""
     given_kubeconfig: str = ""  #: on the node, made by somebody else
@@ -61,14 +61,29 @@ class Installer:
         self._environ = environ
         self._patience = patience
         self._clock = clock
-        self._are_verified = False  #: the executables, by this process
+        self._name = b""  #: of this process, once it has taken over
+        self._verified: tuple[int, ...] = ()  #: the executable, as this process left it
         self._written: bytes | None = None  #: the conflist as this process left it
         self._remade = -REMAKE_INTERVAL
         self._gone_since: float | None = None  #: when the default network's file was first missed
 
+    def take_over(self) -> None:
+        """Be the one that keeps the node: that of the pod which this one replaces leaves it."""
+        self._name = f"{os.getpid()}-{time.time_ns()}".encode()
+        os.makedirs(os.path.dirname(self._claim), mode=0o755, exist_ok=True)
+        files.write(self._claim, self._name, durable=False)
+
+    @property
+    def _claim(self) -> str:
+        """The file that says who keeps the node."""
+        return f"{self.place.here(self.place.kubeconfig)}.keeper"
+
     def run(self) -> None:
         """One pass. Raises CniError or OSError, which name all that failed; try again then."""
         self.warnings = []
+        if self._name and files.read(self._claim) not in (None, self._name):
+            self.warnings.append("another installer has come: the node is left to it")
+            return
         os.makedirs(self.place.conf_here, mode=0o755, exist_ok=True)
         if self._current()[1] is None and not self.wish.replaces_multus:
             found = master.look(self.place.conf_here)
@@ -84,7 +99,7 @@ class Installer:
         """Whether all that a pod needs is in place."""
         made = not self.wish.given_kubeconfig
         return (
-            executables.is_installed(self.wish.source, self.place.bin_here)
+            executables.is_installed(self.wish.source, self.place.bin_here, others=self.wish.others)
             and (not made or os.path.isfile(self.place.here(self.place.kubeconfig)))
             and self._current()[1] is not None
         )
@@ -96,9 +111,11 @@ class Installer:
 
     def _install_executables(self) -> None:
         source, bin_dir = self.wish.source, self.place.bin_here
-        if not self._are_verified or not executables.is_installed(source, bin_dir):
-            executables.install(source, bin_dir, force=self.wish.is_forced)
-            self._are_verified = True
+        others = self.wish.others
+        is_whole = self._verified and executables.identity(bin_dir) == self._verified
+        if not is_whole or not executables.is_installed(source, bin_dir, others=others):
+            executables.install(source, bin_dir, others=others)
+            self._verified = executables.identity(bin_dir)
 
     def _install_kubeconfig(self) -> None:
         if self.wish.given_kubeconfig:

@@ -38,14 +38,22 @@ def look(directory: str) -> Found:
     found = Found([], [], {})
     for name in files.names(directory):
         path = os.path.join(directory, name)
-        if not name.endswith(_EXTENSIONS) or not os.path.isfile(path):
+        if not name.endswith(_EXTENSIONS):
+            continue
+        if os.path.islink(path) and not os.path.exists(path):
+            found.faults[name] = invalid("it leads to nothing that can be seen from here")
+            continue
+        if not os.path.isfile(path):
             continue
         try:
             document = confdir.by_value(path, directory)
             if _is_multus(document):
                 found.multus.append(name)
-            else:
-                found.masters.append(Master(name, document, network.parse(document, "")))
+                continue
+            parsed = network.parse(document, "")
+            # what many nodes have beside their network; alone it would make the node look ready
+            if any(each["type"] != "loopback" for each in parsed.plugins):
+                found.masters.append(Master(name, document, parsed))
         except (CniError, OSError) as error:
             found.faults[name] = describe(error)
     return found

@@ -24,6 +24,7 @@ def uninstall(place: Place, source: str) -> None:
     attempts.run(_warn_of_pods, place)
     attempts.run(_restore, place)
     attempts.run(_remove_ours, place)
+    attempts.run(files.remove, f"{place.here(place.kubeconfig)}.keeper")
     attempts.run(kubeconfig.uninstall, place.here(place.kubeconfig))
     attempts.run(executables.uninstall, source, place.bin_here)
     attempts.finish()

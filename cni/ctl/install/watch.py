@@ -23,6 +23,7 @@ def watch(installer: Installer, interval: float, ready_file: str) -> None:
         files.remove(ready_file)  # of a container that was restarted
     told: set[str] = set()
     has_succeeded = False
+    installer.take_over()
     while True:
         failure = _run(installer)
         has_succeeded = has_succeeded or not failure

@@ -14,7 +14,7 @@ import pytest
 
 from cni.core import spawn
 from cni.core.errors import CniError
-from cni.ctl.install import removal
+from cni.ctl.install import executables, removal
 from cni.ctl.install.place import Place
 from cni.kube import access
 from tests.unit.ctl.installation import CALICO, ORIGINAL, Node
@@ -154,7 +154,7 @@ def test_removal_at_every_call(tmp_path: Path, way: str) -> None:
         wish = original(node)
         (node.bin / "multus").write_text("the original")
         before = node.content()
-        node.install(**wish, is_forced=True)
+        node.install(**wish, others=executables.REPLACE_OTHERS)
         uninstall = partial(removal.uninstall, Place(str(node.root)), str(node.source))
         fault = Fault(nth, after="after" in way, kill=way != "fails")
         if way == "fails":

@@ -10,7 +10,7 @@ import pytest
 
 from cni.core import load
 from cni.core.errors import CniError
-from cni.ctl.install import conflist
+from cni.ctl.install import conflist, executables
 from cni.ctl.install.place import Place
 from meta.multus import network
 from tests.unit.ctl.installation import CALICO, OTHER, Node, make_release
@@ -38,6 +38,7 @@ def test_a_bare_node(node: Node) -> None:
                 "type": "multus",
                 "capabilities": {"bandwidth": True, "portMappings": True},
                 "kubeconfig": "/etc/cni/net.d/multus.d/multus.kubeconfig",
+                "missingPod": "fail",
                 "delegates": [CALICO],
             }
         ],
@@ -109,8 +110,42 @@ def test_executables_of_others(node: Node) -> None:
     with pytest.raises(CniError, match=r"not installed by Plait: bridge .* --force"):
         node.install()
     assert not node.conflist.exists()
-    node.install(is_forced=True)
+    node.install(others=executables.REPLACE_OTHERS)
     assert (node.bin / "bridge.before-plait").read_text() == "another's"
+
+
+def test_executables_of_others_stay(node: Node) -> None:
+    (node.bin / "bridge").write_text("another's")
+    installer = node.install(others=executables.KEEP_OTHERS)
+    assert installer.is_complete()
+    assert (node.bin / "bridge").read_text() == "another's"
+    assert (node.bin / "multus").readlink().name == "plait"
+    node.install(others=executables.KEEP_OTHERS)
+    assert (node.bin / "bridge").read_text() == "another's"
+
+
+def test_a_copy_over_a_link_is_mended(node: Node) -> None:
+    """`cp -f`, by which others install, writes through links: into the one executable."""
+    installer = node.install()
+    before = (node.bin / "multus").read_bytes()
+    (node.bin / "bridge").write_bytes(b"another's")
+    assert (node.bin / "multus").read_bytes() == b"another's"
+    installer.run()
+    assert (node.bin / "multus").read_bytes() == before
+
+
+def test_of_two_the_one_that_came_last_keeps_the_node(node: Node, tmp_path: Path) -> None:
+    """A rolling update has both run for a while: they must not fight over every name."""
+    older = node.installer()
+    older.take_over()
+    older.run()
+    node.source = make_release(tmp_path / "newer", "2-bbb")
+    newer = node.installer()
+    newer.take_over()
+    newer.run()
+    older.run()
+    assert older.warnings == ["another installer has come: the node is left to it"]
+    assert (node.bin / "multus").resolve().parent.name == ".plait-2-bbb"
 
 
 def test_no_release(node: Node, tmp_path: Path) -> None:

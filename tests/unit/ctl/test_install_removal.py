@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cni.core.errors import CniError
-from cni.ctl.install import conflist, removal
+from cni.ctl.install import conflist, executables, removal
 from cni.ctl.install.place import Place
 from tests.unit.ctl.installation import CALICO, ORIGINAL, Node
 
@@ -50,7 +50,7 @@ def test_what_was_kept_comes_back(node: Node, name: str) -> None:
     node.kubeconfig.write_text("kind: Config\n")
     (node.bin / "multus").write_text("the original")
     before = node.content()
-    node.install(replaces_multus=True, is_forced=True)
+    node.install(replaces_multus=True, others=executables.REPLACE_OTHERS)
     uninstall(node)
     assert node.content() == before
 

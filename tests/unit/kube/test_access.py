@@ -62,7 +62,7 @@ current-context: multus-context
 """,
     )
     assert (got.server, got.token, got.ca) == ("https://[fd00::1]:443", SECRET, PEM)
-    assert (got.namespace, got.verify) == ("default", True)
+    assert (got.namespace, got.verify) == ("", True)
 
 
 def test_everything_inline(file: Path) -> None:
@@ -190,7 +190,7 @@ def test_service_account_with_the_token_alone(account: Path) -> None:
     (account / "namespace").unlink()
     got = in_cluster(account)
     assert got is not None
-    assert (got.ca, got.verify, got.namespace) == ("", True, "default")
+    assert (got.ca, got.verify, got.namespace) == ("", True, "")
 
 
 def test_no_service_account(account: Path) -> None:

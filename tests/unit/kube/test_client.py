@@ -304,7 +304,7 @@ def test_refused_side_by_side_the_access_is_renewed_once(api: ApiServer, tmp_pat
 
 def test_defaults() -> None:
     """The original's 250 ms for a call are a known fault."""
-    assert Limits() == (2.0, 5.0, 10.0, 6)
+    assert Limits() == (2.0, 5.0, 10.0, 100)
     assert client.MERGE_PATCH == "application/merge-patch+json"
 
 

@@ -162,13 +162,25 @@ def test_no_record_but_a_cache(node: Node) -> None:
 
 
 def test_nothing_is_left_and_a_delegate_complains(node: Node) -> None:
-    """A container without record was never attached: the runtime must not retry for ever."""
+    """What was deleted is not deleted again: the runtime must not retry for ever."""
     conf = added(node)
     assert node.call("DEL", conf).status == 0
     node.calls()
     node.fail("pa", "DEL")
     assert node.call("DEL", conf, CNI_NETNS="") == (0, {})
-    assert node.calls() == BOTH
+    assert node.calls() == []
+
+
+def test_a_container_that_was_attached_before_multus_came(node: Node) -> None:
+    """The runtime called its network itself; it asks again when that could not let go."""
+    conf = added(node)
+    assert node.call("DEL", conf).status == 0
+    node.calls()
+    node.fail("pb", "DEL")
+    assert node.call("DEL", conf, CNI_CONTAINERID="old").status == 0
+    node.fail("pa", "DEL", code=11)
+    assert node.call("DEL", conf, CNI_CONTAINERID="older").code == 11
+    assert node.calls() == BOTH * 2
     assert node.files() == []
 
 

@@ -51,10 +51,10 @@ class Holds:
         )
         return next((each for each in found if ask.range.offers(each.version, each.address)), None)
 
-    def longest_resting(self, network_name: str, wanted: Range) -> Hold | None:
-        """What only rests, and has for the longest time; None when nothing of the range does."""
+    def resting(self, network_name: str, wanted: Range) -> Iterable[Hold]:
+        """What of the range only rests; what has for the longest time comes first."""
         low, high = (each.to_bytes(size(wanted.version)) for each in (wanted.first, wanted.last))
-        resting = self._rows(
+        found = self._rows(
             "WHERE network_name = ? AND cidr = ? AND kind = 'cooling' AND address BETWEEN ? AND ?"
             " ORDER BY until",
             network_name,
@@ -62,7 +62,7 @@ class Holds:
             low,
             high,
         )
-        return next((each for each in resting if wanted.offers(each.version, each.address)), None)
+        return (each for each in found if wanted.offers(each.version, each.address))
 
     def put(self, hold: Hold) -> None:
         self._connection.execute(

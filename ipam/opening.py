@@ -1,0 +1,65 @@
+"""Which store a configuration means, and what it takes to open it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cni.core.errors import invalid
+from ipam.stores.file import FileStore
+
+if TYPE_CHECKING:
+    from cni.core.types import Request
+    from ipam.settings import Settings
+    from ipam.stores import Store
+
+
+def open_store(settings: Settings, req: Request, timeout: float = 60) -> Store:
+    """The store; `timeout` is how many seconds to wait for a lock on this node.
+
+    Raises CniError 5 or 7 for a kubeconfig or a certificate that cannot be used.
+    """
+    if settings.datastore == "kubernetes":
+        return _kubernetes(settings, req, timeout)
+    if settings.datastore == "etcd":
+        return _etcd(settings, req, timeout)
+    return FileStore(req.state_dir, timeout)
+
+
+def _kubernetes(settings: Settings, req: Request, timeout: float) -> Store:
+    from cni.kube.access import from_kubeconfig  # 25 ms, for those only whose store it is
+    from cni.kube.client import Client
+    from ipam.node import node_name
+    from ipam.stores.journal import Journal
+    from ipam.stores.kubernetes import KubernetesStore
+
+    client = Client(partial(from_kubeconfig, settings.kubeconfig))
+    # where the original has its objects when the kubeconfig does not say
+    namespace = client.namespace or "kube-system"
+    slices = ""
+    if settings.node_slice_size:
+        slices = settings.network_name or req.network
+    journal = Journal(req.state_dir, f"kubernetes/{namespace}", timeout)
+    node = node_name(req.environ, settings.configuration_path)
+    return KubernetesStore(client, namespace, journal, node, slices)
+
+
+def _etcd(settings: Settings, req: Request, timeout: float) -> Store:
+    from ipam.node import node_name
+    from ipam.stores.etcd import EtcdStore
+    from ipam.stores.etcd_gateway import EtcdSettings
+
+    wanted = settings.etcd
+    if not wanted.hosts:
+        raise invalid('"ipam.datastore" is "etcd", and there is no "etcd_host"')
+    node = node_name(req.environ, settings.configuration_path)
+    found = EtcdSettings(
+        hosts=tuple(filter(None, (each.strip() for each in wanted.hosts.split(",")))),
+        user=wanted.username,
+        password=wanted.password,
+        ca_file=wanted.ca_file,
+        cert_file=wanted.cert_file,
+        key_file=wanted.key_file,
+        node=node,
+    )
+    return EtcdStore(found, req.state_dir, timeout=timeout)

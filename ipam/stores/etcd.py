@@ -1,0 +1,348 @@
+"""The etcd store: leases that all nodes share, each change one transaction of compare-and-swaps.
+
+Between a transaction that was sent and its answer much can happen: hence the journal of intents on
+the node, written before. And a transaction whose answer is lost may come true at any later time.
+So every change depends on a key of the node, its fence, and whoever does not know what became of
+an earlier one changes the fence before anything is read: then that has come true, or never will.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from cni.core import log, signals
+from cni.core.errors import CniError, Code
+from ipam.stores import Hold, Owner, match
+from ipam.stores import etcd_changes as changes
+from ipam.stores import etcd_txn as txn
+from ipam.stores import journal as intents
+from ipam.stores.boot import boot_id
+from ipam.stores.etcd_claim import Claim
+from ipam.stores.etcd_draft import Draft
+from ipam.stores.etcd_gateway import EtcdSettings, Gateway, Limits, UnansweredError
+from ipam.stores.etcd_keys import (
+    FORMAT,
+    Keys,
+    Spot,
+    Taken,
+    address_of,
+    decode_records,
+    spot_of,
+)
+from ipam.stores.journal import Journal, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from cni.core.types import Attachment, Json
+    from ipam.stores import Ask, Lease, Pools
+    from ipam.stores.etcd_keys import Records
+    from ipam.stores.etcd_txn import Answer
+    from ipam.stores.journal import Entry
+
+T = TypeVar("T")
+
+#: seconds that addresses rest whose containers a boot has ended: podman starts them again
+_REST_AFTER_BOOT = 600
+_PAGE = 2000  #: addresses of one answer when all are listed
+_ENDED = 20  #: holds that are removed by one transaction
+_AMONG = 8  #: after a lost race: one of so many free addresses, of more after each further one
+_MOST_AMONG = 512
+
+
+class EtcdStore:
+    """Leases below a prefix of an etcd cluster. A Store (see ipam.stores)."""
+
+    def __init__(
+        self,
+        settings: EtcdSettings,
+        state_dir: str,
+        limits: Limits | None = None,
+        timeout: float = 60,
+    ) -> None:
+        """`timeout`: seconds to wait for another call about the same attachment."""
+        self._gateway = Gateway(settings, limits)
+        self._keys = Keys(settings.prefix)
+        self._fence = self._keys.fence(settings.node or os.uname().nodename)
+        # not of the hosts: an endpoint may be added while there are leases
+        self._journal = Journal(state_dir, f"etcd{settings.prefix}", timeout)
+
+    def lease(self, owner: Owner, asks: Sequence[Ask]) -> list[int]:
+        """See Store.lease."""
+        if not asks:
+            return []
+        with self._gateway.within():
+            self._settle()
+            with self._journal.entry(owner.attachment) as entry:
+                if entry.intent is not None and entry.intent.state == intents.RELEASING:
+                    self._give_back(owner.attachment, in_doubt=True)
+                    entry.forget()
+                return self._lease(entry, owner, asks)
+
+    def leases(self, attachment: Attachment, pools: Pools = ()) -> list[Lease]:
+        """See Store.leases."""
+        with self._gateway.within():
+            return changes.leases(self._draft(), attachment)
+
+    def release(self, attachment: Attachment, pools: Pools = ()) -> int:
+        """See Store.release. What cannot be released now is released later, and counts as none."""
+        with self._gateway.within():
+            with self._journal.entry(attachment) as entry:
+                if entry.intent is None:
+                    if not pools or not self._may_have(attachment):
+                        return 0
+                    intent = intents.intent(Owner(attachment), ())
+                    entry.begin(intent.now(intents.RELEASING))
+                released = self._release(entry)
+            if released:
+                self._settle()
+        return released
+
+    def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
+        """See Store.keep_only."""
+        stale = [
+            each
+            for each in self._journal.of_network(network)
+            if (each.container_id, each.ifname) not in valid
+        ]
+        with self._gateway.within():
+            return sum(map(self.release, stale))
+
+    def probe(self) -> None:
+        """See Store.probe."""
+        with self._gateway.within():
+            self._draft().load()
+            key = self._keys.format
+            txn.try_out(self._gateway, [txn.never(key)], [txn.put(key, FORMAT.encode())])
+        self._journal.every()
+
+    def every(self) -> list[Lease]:
+        """See Store.every."""
+        found = [
+            record.lease
+            for records in self._all()
+            for record in records.values()
+            if isinstance(record, Taken)
+        ]
+        return sorted(found, key=_by_address)
+
+    def holds(self) -> list[Hold]:
+        """See Store.holds."""
+        now = int(time.time())
+        found = [
+            record
+            for records in self._all()
+            for record in records.values()
+            if isinstance(record, Hold) and not 0 < record.until <= now
+        ]
+        return sorted(found, key=_by_address)
+
+    def drop(self, lease: Lease) -> bool:
+        """See Store.drop."""
+        return self._change(lambda draft: changes.drop(draft, lease, int(time.time())))
+
+    def reserve(self, hold: Hold) -> None:
+        """See Store.reserve."""
+        self._change(lambda draft: changes.reserve(draft, hold, int(time.time())))
+
+    def unreserve(self, network_name: str, version: int, address: int) -> bool:
+        """See Store.unreserve."""
+        spot = Spot(network_name, version, address)
+        return self._change(lambda draft: changes.unreserve(draft, spot))
+
+    def _lease(self, entry: Entry, owner: Owner, asks: Sequence[Ask]) -> list[int]:
+        """Until a draft is accepted, or none can be made."""
+        in_doubt = entry.intent is not None and entry.intent.state != intents.LEASED
+        patience = _Patience(self._gateway)
+        while True:
+            draft = self._draft(in_doubt=in_doubt)
+            in_doubt = False
+            claim = Claim(self._gateway, self._keys, draft, owner, patience.among)
+            ended = self._ended(asks)
+            answers = draft.load((), [owner.attachment], [*ended, *claim.questions(asks)])
+            if self._remove_ended(asks, answers[: len(ended)]):
+                continue
+            held = match(asks, changes.leases(draft, owner.attachment))
+            if not all(held):
+                claim.hear(asks, answers[len(ended) :])
+            try:
+                given = [
+                    lease.address if lease else claim.take(ask, slot)
+                    for slot, (ask, lease) in enumerate(zip(asks, held, strict=True))
+                ]
+            except CniError as error:
+                if error.code == Code.RANGE_EXHAUSTED:
+                    _abandon(entry, draft)
+                raise
+            if not all(held) and (entry.intent is None or entry.intent.state != intents.LEASING):
+                entry.begin(intents.intent(owner, ()))
+            try:
+                if draft.commit():
+                    _finish(entry, owner, draft)
+                    return given
+            except UnansweredError as error:
+                log.debug("no answer to a claim", reason=error)
+                in_doubt = True
+            patience.wait()
+
+    def _ended(self, asks: Sequence[Ask]) -> list[Json]:
+        """The question for each family of addresses: what has been kept for long enough."""
+        now = int(time.time())
+        return [
+            txn.between(self._keys.until(*family), self._keys.until(*family, now + 1), limit=_ENDED)
+            for family in _families(asks)
+        ]
+
+    def _remove_ended(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> bool:
+        """Free what has been kept for long enough; whether there was anything."""
+        spots = [
+            Spot(*family, address_of(each.key))
+            for family, answer in zip(_families(asks), answers, strict=True)
+            for each in answer.found
+        ]
+        if not spots:
+            return False
+        draft = self._draft()
+        changes.remove_ended(draft, spots, int(time.time()))
+        try:
+            draft.commit()
+        except UnansweredError as error:
+            log.debug("no answer to a removal", reason=error)
+        return True
+
+    def _release(self, entry: Entry, rest: int = 0) -> int:
+        """Release what an intent is about; when that cannot be done now it stays to be done."""
+        intent = entry.intent
+        if intent is None:
+            return 0
+        if intent.state != intents.RELEASING:
+            entry.begin(intent.now(intents.RELEASING))
+        attachment = intent.owner.attachment
+        try:
+            released = self._give_back(attachment, intent.state != intents.LEASED, rest)
+        except CniError as error:
+            log.warning(
+                "addresses will be released later",
+                container=attachment.container_id,
+                reason=error,
+            )
+            return 0
+        entry.forget()
+        return released
+
+    def _may_have(self, attachment: Attachment) -> bool:
+        """Whether etcd knows leases of the attachment; who cannot ask has to assume so."""
+        try:
+            return bool(self._draft().slots(attachment))
+        except CniError as error:
+            log.debug("etcd cannot be asked for leases", reason=error)
+            return True
+
+    def _settle(self) -> None:
+        """Release what calls have left undone that were killed, or whose boot has ended."""
+        now, enough = boot_id(), self._gateway.remaining / 2
+        try:
+            for entry in self._journal.unfinished():
+                is_of_this_boot = entry.intent is None or entry.intent.boot_id in ("", now)
+                self._release(entry, 0 if is_of_this_boot else _REST_AFTER_BOOT)
+                if entry.intent is not None or self._gateway.remaining < enough:
+                    return  # etcd does not answer, or there is much to do: the next call goes on
+        except CniError as error:
+            log.warning("unfinished intents cannot be settled", reason=error)
+
+    def _give_back(self, attachment: Attachment, in_doubt: bool, rest: int = 0) -> int:
+        """Release all that the attachment has at etcd; how many addresses that were."""
+        return self._change(
+            lambda draft: changes.give_back(draft, attachment, int(time.time()), rest),
+            in_doubt=in_doubt,
+        )
+
+    def _change(self, change: Callable[[Draft], T], *, in_doubt: bool = False) -> T:
+        """What `change` makes of a draft, and again until one is accepted."""
+        with self._gateway.within():
+            patience = _Patience(self._gateway)
+            while True:
+                draft = self._draft(in_doubt=in_doubt)
+                result = change(draft)
+                try:
+                    if draft.commit():
+                        return result
+                except UnansweredError as error:
+                    log.debug("no answer to a change", reason=error)
+                    in_doubt = True
+                patience.wait()
+
+    def _draft(self, *, in_doubt: bool = False) -> Draft:
+        return Draft(self._gateway, self._keys, self._fence, in_doubt=in_doubt)
+
+    def _all(self) -> Iterator[Records]:
+        """What is at every address, page by page."""
+        first, end = self._keys.places, txn.after(self._keys.places)
+        while True:
+            with self._gateway.within():
+                page = txn.between(first, end, limit=_PAGE, values=True)
+                (answer,) = txn.ask(self._gateway, [page])
+            for each in answer.found:
+                spot = spot_of(each.key, self._keys.places)
+                yield decode_records(each.key, each.value, spot)
+            if len(answer.found) >= answer.total:
+                return
+            first = f"{answer.found[-1].key}\0"
+
+
+class _Patience:
+    """How to try again after a lost race: later, and for another address than the rivals."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._races = 0
+
+    @property
+    def among(self) -> int:
+        return 1 if not self._races else min(_AMONG << self._races, _MOST_AMONG)
+
+    def wait(self) -> None:
+        """Raises CniError 11 when no time is left."""
+        import random
+
+        self._races += 1
+        pause = random.uniform(0, 0.001 * 2 ** min(self._races, 6))  # noqa: S311 (no secret)
+        if self._gateway.remaining <= pause:
+            raise CniError(
+                Code.TRY_AGAIN_LATER,
+                "etcd: others change the same addresses all the time",
+                f"{self._races} races lost",
+            )
+        signals.sleep(pause)
+
+
+def _finish(entry: Entry, owner: Owner, draft: Draft) -> None:
+    """Write down that the attachment has what it asked for."""
+    known = entry.intent
+    if known is not None and known.state == intents.LEASED and known.boot_id == boot_id():
+        return
+    places = tuple(
+        Place(each.spot.network_name, each.cidr, each.spot.version, each.spot.address, {})
+        for each in draft.slots(owner.attachment)
+    )
+    entry.finish(intents.intent(owner, places).now(intents.LEASED))
+
+
+def _abandon(entry: Entry, draft: Draft) -> None:
+    """What was begun has not come true and never will: the draft was read after it."""
+    if entry.intent is None or entry.intent.state != intents.LEASING:
+        return
+    if draft.slots(entry.intent.owner.attachment):
+        entry.finish(entry.intent.now(intents.LEASED))
+    else:
+        entry.forget()
+
+
+def _families(asks: Sequence[Ask]) -> list[tuple[str, int]]:
+    return list(dict.fromkeys((each.network_name, each.range.version) for each in asks))
+
+
+def _by_address(each: Lease | Hold) -> tuple[str, int, int, str]:
+    return each.network_name, each.version, each.address, each.cidr

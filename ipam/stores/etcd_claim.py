@@ -1,0 +1,220 @@
+"""Which addresses an attachment gets: the same choice as the file store's, out of etcd's keys."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cni.core.errors import CniError, Code
+from ipam.stores import COOLING, RESERVED, Hold, Lease, exhausted, taken
+from ipam.stores import etcd_txn as txn
+from ipam.stores.etcd_keys import Spot, Taken, address_of
+from ipam.stores.etcd_search import free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cni.core.types import Json
+    from ipam.ranges import Range
+    from ipam.stores import Ask, Owner
+    from ipam.stores.etcd_draft import Draft
+    from ipam.stores.etcd_gateway import Gateway
+    from ipam.stores.etcd_keys import Keys, Records
+    from ipam.stores.etcd_txn import Answer
+
+_PAGE = 100  #: addresses that are looked at together
+
+
+class Claim:
+    """The choice of addresses for one owner, in one draft."""
+
+    def __init__(
+        self, gateway: Gateway, keys: Keys, draft: Draft, owner: Owner, among: int = 1
+    ) -> None:
+        """`among`: not the lowest that is free, but one of so many, so that rivals part."""
+        self._gateway = gateway
+        self._keys = keys
+        self._draft = draft
+        self._owner = owner
+        self._among = among
+        #: by pool: the addresses that are leased to, or kept for, the owner's pod
+        self._own: dict[tuple[str, str], list[Spot]] = {}
+        self._now = int(time.time())
+
+    def questions(self, asks: Sequence[Ask]) -> list[Json]:
+        """What to ask before addresses are taken; the answers are for `hear`."""
+        return [txn.below(self._holder(ask)) for ask in asks]
+
+    def hear(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> None:
+        for ask, answer in zip(asks, answers, strict=True):
+            spots = [_spot(ask, address_of(each.key)) for each in answer.found]
+            self._own[ask.network_name, ask.range.cidr] = spots
+        wishes = [
+            _spot(ask, address)
+            for ask in asks
+            for address in (ask.wanted, ask.preferred)
+            if address is not None
+        ]
+        spots = [spot for found in self._own.values() for spot in found] + wishes
+        if spots:
+            self._draft.load(spots)
+
+    def take(self, ask: Ask, slot: int) -> int:
+        """Lease an address, see Store.lease. Raises CniError 100."""
+        address = self._choose(ask)
+        owner = self._owner
+        lease = Lease(
+            owner.attachment,
+            ask.network_name,
+            ask.range.cidr,
+            ask.range.version,
+            address,
+            owner.pod_namespace,
+            owner.pod_name,
+            owner.pod_uid,
+            owner.node,
+            owner.netns,
+            self._now,
+        )
+        self._draft.take(_spot(ask, address), Taken(lease, ask.cooldown, ask.sticky), slot)
+        return address
+
+    def _choose(self, ask: Ask) -> int:
+        wanted = ask.range
+        if ask.wanted is not None:
+            self._require(ask, ask.wanted)
+            return ask.wanted
+        own = self._own.get((ask.network_name, ask.range.cidr), [])
+        if (former := self._former(ask, own)) is not None:
+            return former
+        if (waiting := self._waiting(ask, own)) is not None:
+            return waiting
+        if ask.preferred is not None and wanted.offers(wanted.version, ask.preferred):
+            if not self._is_occupied(ask, ask.preferred):
+                return ask.preferred
+            if ask.strict:
+                self._require(ask, ask.preferred)
+                return ask.preferred
+        if (address := self._lowest(ask)) is not None:
+            return address
+        if (resting := self._longest_resting(ask)) is not None:
+            return resting
+        raise exhausted(wanted)
+
+    def _lowest(self, ask: Ask) -> int | None:
+        name, version = ask.network_name, ask.range.version
+        if ask.unique:
+            prefix = self._keys.all_pools(name, version)
+            given = self._draft.given(name, version)
+        else:
+            prefix = self._keys.pool(name, ask.range.cidr)
+            given = self._draft.given(name, version, ask.range.cidr)
+        found = free(self._gateway, prefix, ask.range, self._among, given)
+        if not found:
+            return None
+        import random
+
+        address = random.choice(found)  # noqa: S311 (no secret)
+        if ask.unique:
+            self._draft.assume_free(_spot(ask, address))
+        return address
+
+    def _holder(self, ask: Ask) -> str:
+        return self._keys.holder(ask.network_name, ask.range.cidr, self._owner.holder)
+
+    def _is_occupied(self, ask: Ask, address: int) -> bool:
+        records = self._draft.at(_spot(ask, address))
+        return bool(records) if ask.unique else ask.range.cidr in records
+
+    def _require(self, ask: Ask, address: int) -> None:
+        """Raises CniError 100 when the address is another's, or waits for another."""
+        if not self._is_occupied(ask, address):
+            return
+        text = ask.range.text(address)
+        spot = _spot(ask, address)
+        for cidr, record in sorted(self._draft.at(spot).items()):
+            if isinstance(record, Taken) and (ask.unique or cidr == ask.range.cidr):
+                raise taken(ask, text, record.lease.attachment)
+        for cidr, record in sorted(self._draft.at(spot).items()):
+            if isinstance(record, Hold):
+                if record.kind != COOLING and not record.is_for(self._owner):
+                    raise _kept(ask, text, record)
+                if cidr != ask.range.cidr:
+                    self._draft.put(spot, cidr, None)
+
+    def _former(self, ask: Ask, own: list[Spot]) -> int | None:
+        """The address of the pod's earlier container whose DEL has not come; it is this one's now.
+
+        That DEL will find nothing: whereabouts has always done so.
+        """
+        me = self._owner
+        if not ask.sticky or not me.pod_name:
+            return None
+        for spot, record in self._records(ask, own):
+            if not isinstance(record, Taken) or not ask.range.offers(spot.version, spot.address):
+                continue
+            other = record.lease.attachment
+            if other != me.attachment and other == me.attachment._replace(
+                container_id=other.container_id
+            ):
+                self._draft.drop(spot, record, self._now)
+                self._draft.put(spot, ask.range.cidr, None)
+                return spot.address
+        return None
+
+    def _waiting(self, ask: Ask, own: list[Spot]) -> int | None:
+        """What the pool keeps for the owner and the range still offers: a reservation first."""
+        order = {RESERVED: 0, COOLING: 2}
+        found = [
+            (order.get(record.kind, 1), spot.address)
+            for spot, record in self._records(ask, own)
+            if isinstance(record, Hold)
+            and record.is_for(self._owner)
+            and ask.range.offers(spot.version, spot.address)
+        ]
+        return min(found)[1] if found else None
+
+    def _records(self, ask: Ask, spots: list[Spot]) -> Iterator[tuple[Spot, Taken | Hold]]:
+        for spot in spots:
+            record = self._draft.at(spot).get(ask.range.cidr)
+            if record is not None:
+                yield spot, record
+
+    def _longest_resting(self, ask: Ask) -> int | None:
+        """What only rests, and has for the longest time; None when nothing of the range does."""
+        prefix = self._keys.until(ask.network_name, ask.range.version)
+        first, end = prefix, txn.after(prefix)
+        while True:
+            (answer,) = txn.ask(self._gateway, [txn.between(first, end, limit=_PAGE)])
+            found = [address_of(each.key) for each in answer.found]
+            spots = [_spot(ask, each) for each in found if _offers(ask.range, each)]
+            self._draft.load(spots)
+            for spot in spots:
+                if _rests(self._draft.at(spot), ask):
+                    return spot.address
+            if len(answer.found) == answer.total:
+                return None
+            first = f"{answer.found[-1].key}\0"
+
+
+def _rests(records: Records, ask: Ask) -> bool:
+    record = records.get(ask.range.cidr)
+    is_leased = any(isinstance(each, Taken) for each in records.values())
+    return isinstance(record, Hold) and record.kind == COOLING and not (ask.unique and is_leased)
+
+
+def _offers(wanted: Range, address: int) -> bool:
+    return wanted.offers(wanted.version, address)
+
+
+def _spot(ask: Ask, address: int) -> Spot:
+    return Spot(ask.network_name, ask.range.version, address)
+
+
+def _kept(ask: Ask, address: str, hold: Hold) -> CniError:
+    """The wanted address waits for another pod."""
+    return CniError(
+        Code.RANGE_EXHAUSTED,
+        f"requested IP address {address} is not available in range {ask.range.cidr}",
+        f"{hold.kind}: it is kept for {hold.holder} {hold.ifname}",
+    )
