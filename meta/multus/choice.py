@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from meta.multus.wanted import Wanted
 
 
+#: an address that the pod would like to have again; each range takes it for what it is worth
+PREFERRED_IP = "whereabouts.cni.cncf.io/preferred-ip"
+
+
 class Choice(NamedTuple):
     """A network that the container shall have, its place in the list, what was wished with it."""
 
@@ -95,6 +99,9 @@ def _resolve(
         resolved = network.parse(_document(wanted, subject.conf_dir), subject.version, name)
     if element is not None and element.cni_args is not None:
         resolved = with_cni_args(resolved, element.cni_args)
+    hint = subject.pod.annotations.get(PREFERRED_IP) if subject.pod else None
+    if hint and any(_leases_with_hints(plugin) for plugin in resolved.plugins):
+        resolved = with_cni_args(resolved, {"preferred-ip": hint})
     if known is None:
         return Choice(index, resolved, element)
     return Choice(index, resolved, element, str(known.key), known.resource)
@@ -110,6 +117,11 @@ def _document(wanted: Wanted, conf_dir: str) -> Json:
     if wanted.selection is not None:  # of an attachment: a name, never a path
         return confdir.by_name(conf_dir, wanted.selection.name)
     return confdir.by_value(wanted.file, conf_dir)
+
+
+def _leases_with_hints(plugin: Json) -> bool:
+    ipam = plugin.get("ipam")
+    return isinstance(ipam, dict) and ipam.get("type") == "whereabouts"
 
 
 def _object(wanted: Wanted, found: Mapping[Key, Found]) -> nad.Nad | None:

@@ -88,3 +88,15 @@ def test_the_kubelets_later_deletes_ask_nobody(api: ApiServer, node: ClusterNode
     assert node.call("ADD").status == 0
     assert node.call("DEL").status == 0
     assert [each.split()[0] for each in node.ran()] == ["ADD", "ADD", "DEL", "DEL"]
+
+
+def test_the_address_that_a_pod_prefers(node: ClusterNode) -> None:
+    """An annotation of a whereabouts fork; whereabouts' own plugin does not see annotations."""
+    node.nad("leased", {"type": "fake", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}})
+    node.pod("leased,n1", **{"whereabouts.cni.cncf.io/preferred-ip": "10.0.0.9"})
+    assert node.call("ADD").status == 0
+    assert [node.stdin(index).get("args") for index in range(3)] == [
+        None,
+        {"cni": {"preferred-ip": "10.0.0.9"}},
+        None,
+    ]
