@@ -145,7 +145,7 @@ def _devices(subject: Subject, req: Request) -> dict[str, list[str]]:
     pod = subject.pod
     if pod is None:
         raise invalid("a device of a resource is for pods only")
-    from cni.kube import devices as kubelet
+    from cni.kube import kubelet
 
     directory = subject.conf.kubelet_dir or req.environ.get("PLAIT_KUBELET_DIR") or KUBELET_DIR
     uid = pod.uid

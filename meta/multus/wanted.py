@@ -1,4 +1,4 @@
-"""Which networks a container shall have, before any has been looked up. Pure but for files' names.
+"""Which networks a container shall have, before any has been looked up. Pure.
 
 The first is the master: of inline `delegates`, or `clusterNetwork`, or the pod's own choice of a
 default network; then `defaultNetworks`, what the pod's annotation selects, the auxiliary chain.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cni.core.errors import CniError, Code
-from cni.kube import devices
+from cni.kube import kubelet
 from tests.kubelet.server import Kubelet
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def kubelet(tmp_path: Path) -> Kubelet:
 
 
 def of_pod(kubelet: Kubelet, name: str = "p1", uid: str = "u1") -> dict[str, list[str]]:
-    return devices.of_pod(str(kubelet.directory), "default", name, uid)
+    return kubelet.of_pod(str(kubelet.directory), "default", name, uid)
 
 
 def test_the_socket_is_asked_first(kubelet: Kubelet, capfd: pytest.CaptureFixture[str]) -> None:
@@ -46,12 +46,12 @@ def test_vector_31(kubelet: Kubelet, *, get: bool) -> None:
     directory = str(kubelet.directory)
     kubelet.give("pod-namespace", "pod-name", "uid", {"resource": ["dev0", "dev1"]})
     with kubelet:
-        found = devices.of_pod(directory, "pod-namespace", "pod-name", "uid")
+        found = kubelet.of_pod(directory, "pod-namespace", "pod-name", "uid")
         assert found == {"resource": ["dev0", "dev1"]}
-        assert devices.of_pod(directory, "pod-namespace", "other", "uid2") == {}
+        assert kubelet.of_pod(directory, "pod-namespace", "other", "uid2") == {}
         for namespace, name in (("", "pod-name"), ("pod-namespace", "")):
             with pytest.raises(CniError, match="no pod name or namespace"):
-                devices.of_pod(directory, namespace, name, "uid")
+                kubelet.of_pod(directory, namespace, name, "uid")
 
 
 def test_vector_29(kubelet: Kubelet, capfd: pytest.CaptureFixture[str]) -> None:
@@ -155,6 +155,6 @@ def test_ids_of_every_kind_that_is_used(kubelet: Kubelet) -> None:
 
 
 def test_h2_is_imported_for_a_call_alone() -> None:
-    code = "import sys; from cni.kube import devices; print('h2' in sys.modules)"
+    code = "import sys; from cni.kube import kubelet; print('h2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout == b"False\n"
