@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cni.core.errors import CniError, Code
-from cni.kube import kubelet
+from cni.kube import kubelet as asked
 from tests.kubelet.server import Kubelet
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def kubelet(tmp_path: Path) -> Kubelet:
 
 
 def of_pod(kubelet: Kubelet, name: str = "p1", uid: str = "u1") -> dict[str, list[str]]:
-    return kubelet.of_pod(str(kubelet.directory), "default", name, uid)
+    return asked.of_pod(str(kubelet.directory), "default", name, uid)
 
 
 def test_the_socket_is_asked_first(kubelet: Kubelet, capfd: pytest.CaptureFixture[str]) -> None:
@@ -46,12 +46,12 @@ def test_vector_31(kubelet: Kubelet, *, get: bool) -> None:
     directory = str(kubelet.directory)
     kubelet.give("pod-namespace", "pod-name", "uid", {"resource": ["dev0", "dev1"]})
     with kubelet:
-        found = kubelet.of_pod(directory, "pod-namespace", "pod-name", "uid")
+        found = asked.of_pod(directory, "pod-namespace", "pod-name", "uid")
         assert found == {"resource": ["dev0", "dev1"]}
-        assert kubelet.of_pod(directory, "pod-namespace", "other", "uid2") == {}
+        assert asked.of_pod(directory, "pod-namespace", "other", "uid2") == {}
         for namespace, name in (("", "pod-name"), ("pod-namespace", "")):
             with pytest.raises(CniError, match="no pod name or namespace"):
-                kubelet.of_pod(directory, namespace, name, "uid")
+                asked.of_pod(directory, namespace, name, "uid")
 
 
 def test_vector_29(kubelet: Kubelet, capfd: pytest.CaptureFixture[str]) -> None:
