@@ -93,7 +93,10 @@ def _vlans(node: Node, pod: Pod) -> None:
 NEED_CARDS = {"sriov/00-multus.conflist"}
 
 #: run by test_cluster_example.py, with an API server
-NEED_CLUSTER = {"cluster/00-multus.conflist"}
+NEED_CLUSTER = {
+    "cluster/00-multus.conflist",
+    "cluster-addresses/10-cluster-addresses.conflist",
+}
 
 EXAMPLES = [
     Example(

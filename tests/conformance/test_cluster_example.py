@@ -1,4 +1,4 @@
-"""conf-examples/cluster as it lies there: its conflist, its objects in an API server, its pod."""
+"""The examples of a cluster as they lie there: conflist, objects in an API server, pod."""
 
 from __future__ import annotations
 
@@ -68,3 +68,38 @@ def test_a_pod_gets_the_networks_that_its_annotation_selects(node: Node, tmp_pat
     runtime.delete(file, pod, wishes)  # the API server is gone by now
     runtime.delete(file, pod, wishes)
     assert node.traces(pod) == before
+
+
+def test_addresses_of_the_cluster(node: Node, tmp_path: Path) -> None:
+    """Two nodes of one cluster: the second is this one again, with nothing that the first wrote."""
+    directories = Directories(node)
+    net_d = directories.etc / "net.d"
+    (net_d / "whereabouts.d").mkdir(parents=True)
+    file = net_d / "10-cluster-addresses.conflist"
+    shutil.copy(FOLDER / "cluster-addresses" / file.name, file)
+    runtime = Libcni(directories)
+    pool = "/apis/whereabouts.cni.cncf.io/v1alpha1/namespaces/kube-system/ippools/10.91.0.0-22"
+    pods = [node.pod(), node.pod()]
+    before = node.traces(*pods)
+    with ApiServer(tmp_path / "api") as api:
+        api.kubeconfig(net_d / "whereabouts.d" / "whereabouts.kubeconfig")
+        for number, pod in enumerate(pods):
+            args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-{number}"
+            result = runtime.add(file, pod, Wishes(args=args))
+            assert [each["address"] for each in result["ips"]] == [f"10.91.0.{16 + number}/22"]
+            shutil.move(directories.root / "lib", directories.root / f"lib{number}")
+        stored = api.get(pool)
+        assert stored is not None
+        assert stored["spec"]["allocations"] == {
+            f"{16 + number}": {
+                "id": pod.container_id, "podref": f"default/web-{number}", "ifname": "eth0"
+            }
+            for number, pod in enumerate(pods)
+        }  # fmt: skip
+        for number, pod in enumerate(pods):
+            shutil.move(directories.root / f"lib{number}", directories.root / "lib")
+            runtime.delete(file, pod, Wishes())
+            shutil.rmtree(directories.root / "lib")
+        stored = api.get(pool)
+        assert stored is not None and stored["spec"]["allocations"] == {}
+    assert node.traces(*pods) == before
