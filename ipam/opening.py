@@ -13,20 +13,26 @@ if TYPE_CHECKING:
     from ipam.settings import Settings
     from ipam.stores import Store
 
+_HURRY = 4.0  #: seconds
 
-def open_store(settings: Settings, req: Request, timeout: float = 60) -> Store:
+
+def open_store(
+    settings: Settings, req: Request, timeout: float = 60, *, is_hurried: bool = False
+) -> Store:
     """The store; `timeout` is how many seconds to wait for a lock on this node.
+
+    `is_hurried`: for DEL and GC, which go on without a server that does not answer soon.
 
     Raises CniError 5 or 7 for a kubeconfig or a certificate that cannot be used.
     """
     if settings.datastore == "kubernetes":
-        return _kubernetes(settings, req, timeout)
+        return _kubernetes(settings, req, timeout, is_hurried=is_hurried)
     if settings.datastore == "etcd":
         return _etcd(settings, req, timeout)
     return FileStore(req.state_dir, timeout)
 
 
-def _kubernetes(settings: Settings, req: Request, timeout: float) -> Store:
+def _kubernetes(settings: Settings, req: Request, timeout: float, *, is_hurried: bool) -> Store:
     from cni.kube.access import from_kubeconfig  # 25 ms, for those only whose store it is
     from cni.kube.client import Client
     from ipam.node import node_name
@@ -34,6 +40,8 @@ def _kubernetes(settings: Settings, req: Request, timeout: float) -> Store:
     from ipam.stores.kubernetes import KubernetesStore
 
     client = Client(partial(from_kubeconfig, settings.kubeconfig))
+    if is_hurried:
+        client.limit(total=_HURRY, attempts=100)
     # where the original has its objects when the kubeconfig does not say
     namespace = client.namespace or "kube-system"
     slices = ""

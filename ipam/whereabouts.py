@@ -64,7 +64,7 @@ def delete(req: Request) -> None:
     released = FileStore(req.state_dir).release(req.attachment)
     try:
         want = plan.make(req)
-        store = open_store(want.settings, req)
+        store = open_store(want.settings, req, is_hurried=True)
         if not isinstance(store, FileStore):
             released += store.release(req.attachment, want.pools)
     except CniError as error:
@@ -82,7 +82,7 @@ def gc(req: Request) -> None:
         return
     released = FileStore(req.state_dir).keep_only(req.network, req.valid_attachments)
     try:
-        store = open_store(plan.make(req).settings, req)
+        store = open_store(plan.make(req).settings, req, is_hurried=True)
         if not isinstance(store, FileStore):
             released += store.keep_only(req.network, req.valid_attachments)
     except CniError as error:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
-from cni.core.errors import CniError, Code
 from cni.core.types import Attachment
 from ipam.ranges import first_free, merge
-from ipam.stores import COOLING, exhausted, taken
+from ipam.stores import COOLING, exhausted, held, taken
 from ipam.stores.pool import is_over, podref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from cni.core.errors import CniError
     from ipam.ranges import Range
     from ipam.stores import Ask, Hold, Owner
     from ipam.stores.pool import Allocation, Pool
@@ -126,7 +126,7 @@ class _Picks:
         if found is not None and hold is None:
             raise taken(ask, text, Attachment("", found.id, found.ifname))
         if hold is not None and not self._may_take(hold):
-            raise _held(ask, text, hold)
+            raise held(ask, text, hold)
         if address in denied:
             raise denied[address]
         return Choice(address, found)
@@ -145,15 +145,6 @@ class _Picks:
     def _offers(self, address: int) -> bool:
         wanted: Range = self._ask.range
         return self._ask.wanted in (None, address) and wanted.offers(wanted.version, address)
-
-
-def _held(ask: Ask, address: str, hold: Hold) -> CniError:
-    # ipam.stores.holds is a module too, and which of the two a name is depends on who imports first
-    return CniError(
-        Code.RANGE_EXHAUSTED,
-        f"requested IP address {address} is not available in range {ask.range.cidr}",
-        f"{hold.kind}: it is kept for {hold.holder} {hold.ifname}",
-    )
 
 
 _nobody: Callable[[int], None] = lambda address: None  # noqa: E731

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from cni.core import log, signals
+from cni.core import log
 from cni.core.errors import CniError, Code
 from ipam.stores import Hold, Owner, match
 from ipam.stores import etcd_changes as changes
@@ -31,6 +31,7 @@ from ipam.stores.etcd_keys import (
     decode_records,
     spot_of,
 )
+from ipam.stores.etcd_patience import Patience
 from ipam.stores.journal import Journal, Place
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ T = TypeVar("T")
 _REST_AFTER_BOOT = 600
 _PAGE = 2000  #: addresses of one answer when all are listed
 _ENDED = 20  #: holds that are removed by one transaction
-_AMONG = 8  #: after a lost race: one of so many free addresses, of more after each further one
-_MOST_AMONG = 512
 
 
 class EtcdStore:
@@ -96,8 +95,9 @@ class EtcdStore:
                     intent = intents.intent(Owner(attachment), ())
                     entry.begin(intent.now(intents.RELEASING))
                 released = self._release(entry)
-            if released:
-                self._settle()
+            if released is None:
+                return 0
+            self._settle()
         return released
 
     def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
@@ -150,12 +150,12 @@ class EtcdStore:
     def unreserve(self, network_name: str, version: int, address: int) -> bool:
         """See Store.unreserve."""
         spot = Spot(network_name, version, address)
-        return self._change(lambda draft: changes.unreserve(draft, spot))
+        return self._change(lambda draft: changes.unreserve(draft, spot, int(time.time())))
 
     def _lease(self, entry: Entry, owner: Owner, asks: Sequence[Ask]) -> list[int]:
         """Until a draft is accepted, or none can be made."""
         in_doubt = entry.intent is not None and entry.intent.state != intents.LEASED
-        patience = _Patience(self._gateway)
+        patience = Patience(self._gateway)
         while True:
             draft = self._draft(in_doubt=in_doubt)
             in_doubt = False
@@ -182,6 +182,7 @@ class EtcdStore:
                 if draft.commit():
                     _finish(entry, owner, draft)
                     return given
+                patience.lose()
             except UnansweredError as error:
                 log.debug("no answer to a claim", reason=error)
                 in_doubt = True
@@ -206,14 +207,16 @@ class EtcdStore:
             return False
         draft = self._draft()
         changes.remove_ended(draft, spots, int(time.time()))
+        if not draft.operations():
+            return False
         try:
             draft.commit()
         except UnansweredError as error:
             log.debug("no answer to a removal", reason=error)
         return True
 
-    def _release(self, entry: Entry, rest: int = 0) -> int:
-        """Release what an intent is about; when that cannot be done now it stays to be done."""
+    def _release(self, entry: Entry, rest: int = 0) -> int | None:
+        """Release what an intent is about; None: not now, and the intent stays to be settled."""
         intent = entry.intent
         if intent is None:
             return 0
@@ -228,7 +231,7 @@ class EtcdStore:
                 container=attachment.container_id,
                 reason=error,
             )
-            return 0
+            return None
         entry.forget()
         return released
 
@@ -245,9 +248,13 @@ class EtcdStore:
         now, enough = boot_id(), self._gateway.remaining / 2
         try:
             for entry in self._journal.unfinished():
-                is_of_this_boot = entry.intent is None or entry.intent.boot_id in ("", now)
-                self._release(entry, 0 if is_of_this_boot else _REST_AFTER_BOOT)
-                if entry.intent is not None or self._gateway.remaining < enough:
+                if entry.intent is None:
+                    continue
+                is_of_this_boot = entry.intent.boot_id in ("", now)
+                if is_of_this_boot and entry.intent.state == intents.LEASED:
+                    continue  # finished since it was looked for
+                released = self._release(entry, 0 if is_of_this_boot else _REST_AFTER_BOOT)
+                if released is None or self._gateway.remaining < enough:
                     return  # etcd does not answer, or there is much to do: the next call goes on
         except CniError as error:
             log.warning("unfinished intents cannot be settled", reason=error)
@@ -262,13 +269,14 @@ class EtcdStore:
     def _change(self, change: Callable[[Draft], T], *, in_doubt: bool = False) -> T:
         """What `change` makes of a draft, and again until one is accepted."""
         with self._gateway.within():
-            patience = _Patience(self._gateway)
+            patience = Patience(self._gateway)
             while True:
                 draft = self._draft(in_doubt=in_doubt)
                 result = change(draft)
                 try:
                     if draft.commit():
                         return result
+                    patience.lose()
                 except UnansweredError as error:
                     log.debug("no answer to a change", reason=error)
                     in_doubt = True
@@ -290,32 +298,6 @@ class EtcdStore:
             if len(answer.found) >= answer.total:
                 return
             first = f"{answer.found[-1].key}\0"
-
-
-class _Patience:
-    """How to try again after a lost race: later, and for another address than the rivals."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._races = 0
-
-    @property
-    def among(self) -> int:
-        return 1 if not self._races else min(_AMONG << self._races, _MOST_AMONG)
-
-    def wait(self) -> None:
-        """Raises CniError 11 when no time is left."""
-        import random
-
-        self._races += 1
-        pause = random.uniform(0, 0.001 * 2 ** min(self._races, 6))  # noqa: S311 (no secret)
-        if self._gateway.remaining <= pause:
-            raise CniError(
-                Code.TRY_AGAIN_LATER,
-                "etcd: others change the same addresses all the time",
-                f"{self._races} races lost",
-            )
-        signals.sleep(pause)
 
 
 def _finish(entry: Entry, owner: Owner, draft: Draft) -> None:

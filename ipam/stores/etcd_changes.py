@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipam.stores import COOLING, FOR_EVER, Hold, refused
+from ipam.stores import COOLING, STAYS_RESERVED, Hold, refused
 from ipam.stores.etcd_keys import Spot, Taken, holder
 
 if TYPE_CHECKING:
@@ -54,25 +54,26 @@ def drop(draft: Draft, lease: Lease, now: int) -> bool:
 def reserve(draft: Draft, hold: Hold, now: int) -> None:
     """Keep an address for a pod. Raises CniError 100."""
     spot = Spot(hold.network_name, hold.version, hold.address)
+    remove_ended(draft, [spot], now)
     is_leased = False
     for cidr, record in list(draft.at(spot).items()):
         if isinstance(record, Hold):
-            is_kept = record.kind != COOLING and not has_ended(record, now)
-            if is_kept and record.holder != hold.holder:
+            if record.kind != COOLING and record.holder != hold.holder:
                 raise refused(hold, f"{record.kind}: it is kept for {record.holder}")
             draft.put(spot, cidr, None)
             continue
         if holder(record.lease) != hold.holder:
             raise refused(hold, f"leased to container {record.lease.attachment.container_id}")
-        # its pod has it: from now on it will wait for that
-        draft.put(spot, cidr, record._replace(sticky=FOR_EVER))
+        # its pod has it: it will be reserved when that is over
+        draft.put(spot, cidr, record._replace(sticky=STAYS_RESERVED))
         is_leased = True
     if not is_leased:
         draft.put(spot, hold.cidr, hold)
 
 
-def unreserve(draft: Draft, spot: Spot) -> bool:
+def unreserve(draft: Draft, spot: Spot, now: int) -> bool:
     """Forget what holds the address; whether anything did."""
+    remove_ended(draft, [spot], now)
     held = [cidr for cidr, each in draft.at(spot).items() if isinstance(each, Hold)]
     for cidr in held:
         draft.put(spot, cidr, None)
@@ -85,9 +86,9 @@ def remove_ended(draft: Draft, spots: Iterable[Spot], now: int) -> None:
     draft.load(spots)
     for spot in spots:
         for cidr, record in list(draft.at(spot).items()):
-            if has_ended(record, now):
+            if _has_ended(record, now):
                 draft.put(spot, cidr, None)
 
 
-def has_ended(record: Record, now: int) -> bool:
+def _has_ended(record: Record, now: int) -> bool:
     return isinstance(record, Hold) and 0 < record.until <= now

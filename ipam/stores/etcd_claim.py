@@ -5,11 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cni.core.errors import CniError, Code
-from ipam.stores import COOLING, RESERVED, Hold, Lease, exhausted, taken
+from ipam.stores import (
+    COOLING,
+    RESERVED,
+    STAYS_RESERVED,
+    Hold,
+    Lease,
+    exhausted,
+    held,
+    taken,
+)
 from ipam.stores import etcd_txn as txn
-from ipam.stores.etcd_keys import Spot, Taken, address_of
-from ipam.stores.etcd_search import free
+from ipam.stores.etcd_keys import BLOCK, Spot, Taken, address_of
+from ipam.stores.etcd_search import free, free_beside_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +84,11 @@ class Claim:
             owner.netns,
             self._now,
         )
-        self._draft.take(_spot(ask, address), Taken(lease, ask.cooldown, ask.sticky), slot)
+        spot = _spot(ask, address)
+        before = self._draft.at(spot).get(ask.range.cidr)
+        is_reserved = isinstance(before, Hold) and before.kind == RESERVED
+        sticky = STAYS_RESERVED if is_reserved else ask.sticky
+        self._draft.take(spot, Taken(lease, ask.cooldown, sticky), slot)
         return address
 
     def _choose(self, ask: Ask) -> int:
@@ -102,21 +114,27 @@ class Claim:
         raise exhausted(wanted)
 
     def _lowest(self, ask: Ask) -> int | None:
-        name, version = ask.network_name, ask.range.version
-        if ask.unique:
-            prefix = self._keys.all_pools(name, version)
-            given = self._draft.given(name, version)
-        else:
-            prefix = self._keys.pool(name, ask.range.cidr)
-            given = self._draft.given(name, version, ask.range.cidr)
-        found = free(self._gateway, prefix, ask.range, self._among, given)
-        if not found:
-            return None
-        import random
-
-        address = random.choice(found)  # noqa: S311 (no secret)
-        if ask.unique:
+        if not ask.unique:
+            prefix = self._keys.pool(ask.network_name, ask.range.cidr)
+            given = self._draft.given(ask.network_name, ask.range.version, ask.range.cidr)
+            return _any_of(free(self._gateway, prefix, ask.range, self._among, given))
+        name = ask.network_name, ask.range.version
+        given = self._draft.given(*name)
+        found = free_beside_marks(
+            self._gateway,
+            self._keys.all_pools(*name),
+            self._keys.full(*name),
+            ask.range,
+            self._among,
+            given,
+        )
+        address = _any_of(found.addresses)
+        if address is not None:
             self._draft.assume_free(_spot(ask, address))
+            given.add(address)
+        for block, others in found.blocks.items():
+            if len(others.union(each for each in given if each // BLOCK == block)) == BLOCK:
+                self._draft.mark_full(*name, others)
         return address
 
     def _holder(self, ask: Ask) -> str:
@@ -138,7 +156,7 @@ class Claim:
         for cidr, record in sorted(self._draft.at(spot).items()):
             if isinstance(record, Hold):
                 if record.kind != COOLING and not record.is_for(self._owner):
-                    raise _kept(ask, text, record)
+                    raise held(ask, text, record)
                 if cidr != ask.range.cidr:
                     self._draft.put(spot, cidr, None)
 
@@ -158,7 +176,6 @@ class Claim:
                 container_id=other.container_id
             ):
                 self._draft.drop(spot, record, self._now)
-                self._draft.put(spot, ask.range.cidr, None)
                 return spot.address
         return None
 
@@ -203,18 +220,15 @@ def _rests(records: Records, ask: Ask) -> bool:
     return isinstance(record, Hold) and record.kind == COOLING and not (ask.unique and is_leased)
 
 
+def _any_of(addresses: list[int]) -> int | None:
+    import random
+
+    return random.choice(addresses) if addresses else None  # noqa: S311 (no secret)
+
+
 def _offers(wanted: Range, address: int) -> bool:
     return wanted.offers(wanted.version, address)
 
 
 def _spot(ask: Ask, address: int) -> Spot:
     return Spot(ask.network_name, ask.range.version, address)
-
-
-def _kept(ask: Ask, address: str, hold: Hold) -> CniError:
-    """The wanted address waits for another pod."""
-    return CniError(
-        Code.RANGE_EXHAUSTED,
-        f"requested IP address {address} is not available in range {ask.range.cidr}",
-        f"{hold.kind}: it is kept for {hold.holder} {hold.ifname}",
-    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cni.core.errors import CniError, Code
 from cni.kube.line import line
-from ipam.stores import COOLING, Hold, after_release
+from ipam.stores import COOLING, RESERVED, Hold, after_release
 from ipam.stores import etcd_txn as txn
 from ipam.stores.etcd_keys import (
     FORMAT,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ipam.stores.etcd_gateway import Gateway
     from ipam.stores.etcd_keys import Keys, Record
 
+_MOST_MARKS = 2  #: of one transaction: each has a condition for every address of its block
+
 
 class Draft:
     """Addresses and attachments as they were read, and as they are to be."""
@@ -45,6 +47,7 @@ class Draft:
         self._read: dict[Spot, Records] = {}
         self._records: dict[Spot, Records] = {}
         self._slots: dict[Attachment, list[Slot]] = {}
+        self._full: dict[str, list[str]] = {}  #: mark -> the keys of what fills its block
         self._changed: dict[Attachment, None] = {}  #: a set that keeps the order
 
     def load(
@@ -151,7 +154,8 @@ class Draft:
         hold = None
         if kept is not None:
             place = (spot.network_name, lease.cidr, spot.version, spot.address)
-            hold = Hold(*place, kept[0], holder(lease), lease.attachment.ifname, kept[1])
+            ifname = "" if kept[0] == RESERVED else lease.attachment.ifname
+            hold = Hold(*place, kept[0], holder(lease), ifname, kept[1])
         self.put(spot, lease.cidr, hold)
         self.forget(lease.attachment, spot, lease.cidr)
 
@@ -163,12 +167,21 @@ class Draft:
         ]
         self._changed[attachment] = None
 
+    def mark_full(self, network_name: str, version: int, taken: Iterable[int]) -> None:
+        """Say of a block that it is full: `taken` is so already, the rest by this draft."""
+        spots = [Spot(network_name, version, address) for address in taken]
+        if spots and len(self._full) < _MOST_MARKS:
+            self._full[self._keys.mark(spots[0])] = [self._keys.place(each) for each in spots]
+
     def conditions(self) -> list[Json]:
         """That all that is to change is still what was read."""
         spots = [self._keys.place(spot) for spot in self._differing()]
         attachments = [self._keys.attachment(each) for each in self._changed]
         keys = [*self._base, *spots, *attachments]
-        return [txn.unchanged(key, self._revisions[key]) for key in keys]
+        filling = {key for found in self._full.values() for key in found}.difference(keys)
+        return [txn.unchanged(key, self._revisions[key]) for key in keys] + [
+            txn.exists(key) for key in sorted(filling)
+        ]
 
     def operations(self) -> list[Json]:
         """The changes; none when there is nothing to do."""
@@ -183,6 +196,9 @@ class Draft:
         for attachment in self._changed:
             key, slots = self._keys.attachment(attachment), self._slots[attachment]
             made.append(txn.put(key, encode_slots(slots)) if slots else txn.delete(key))
+        freed = {self._keys.mark(each) for each in self._differing() if not self._records[each]}
+        made += [txn.delete(mark) for mark in sorted(freed)]
+        made += [txn.put(mark) for mark in sorted(self._full.keys() - freed)]
         if made and not self._revisions[self._keys.format]:
             made.append(txn.put(self._keys.format, FORMAT.encode()))
         return made

@@ -6,6 +6,7 @@
     <prefix>attachment/<network>/<container>/<ifname>   the addresses that it holds
     <prefix>pool/<name>/<cidr>/<address>          index of ip/: what a pool has
     <prefix>holder/<name>/<cidr>/<holder>/<address>     index: what is leased to, or kept for, a pod
+    <prefix>full/<name>/<4|6>/<block>             mark: nothing is free in a block (etcd_search)
     <prefix>until/<name>/<4|6>/<seconds>/<address>      index: what is kept for a time
 
 Values are JSON, those of an index empty. Numbers are hexadecimal and as long as they can be, so
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = "1"
+BLOCK = 32  #: addresses; the number of a block is that of its first address, divided by this
 
 
 class Spot(NamedTuple):
@@ -75,6 +77,15 @@ class Keys:
     def all_pools(self, network_name: str, version: int) -> str:
         """Before an address: what is taken by any pool of the network_name."""
         return f"{self.places}{_word(network_name)}/{version}/"
+
+    def full(self, network_name: str, version: int) -> str:
+        """Before a block: that none of its addresses is free."""
+        return f"{self.prefix}full/{_word(network_name)}/{version}/"
+
+    def mark(self, spot: Spot) -> str:
+        """The mark of the block in which an address is."""
+        block = number(spot.version, spot.address // BLOCK)
+        return self.full(spot.network_name, spot.version) + block
 
     def pool(self, network_name: str, cidr: str) -> str:
         """Before an address: what is taken by this pool."""

@@ -71,6 +71,11 @@ def unchanged(key: str, revision: int) -> Json:
     return {"key": _encode(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
+def exists(key: str) -> Json:
+    """A condition: the key is there, whatever its value."""
+    return {"key": _encode(key), "target": "VERSION", "result": "GREATER", "version": "0"}
+
+
 def never(key: str) -> Json:
     """A condition that no key meets."""
     return {"key": _encode(key), "target": "VERSION", "result": "LESS", "version": "0"}

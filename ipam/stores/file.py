@@ -16,6 +16,7 @@ from cni.core import log
 from cni.core.errors import CniError, Code
 from cni.store.lock import locked
 from ipam.stores import match, schema
+from ipam.stores.boot import boot_id
 from ipam.stores.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class FileStore:
                 connection = self._open()
                 try:
                     connection.execute("BEGIN IMMEDIATE")
-                    yield Ledger(connection, _boot_id())
+                    yield Ledger(connection, boot_id())
                     connection.execute("COMMIT")
                 finally:
                     self._close(connection)  # rolls back what was not committed
@@ -254,15 +255,6 @@ class FileStore:
             connection.close()
             if keeper is not None:
                 keeper.close()
-
-
-def _boot_id() -> str:
-    """What tells this boot from others; empty when the kernel does not say."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _uri(path: str) -> str:

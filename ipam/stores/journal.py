@@ -104,7 +104,9 @@ class Journal:
         for name in names:
             try:
                 with self._held(name, timeout=0) as found:
-                    if found.intent is None:
+                    if not os.path.exists(self._path("open", name)):
+                        pass  # its call has ended well since it was listed
+                    elif found.intent is None:
                         found.forget()  # its writer was killed in the first line
                     else:
                         yield found

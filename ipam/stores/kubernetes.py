@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cni.core import log, signals
 from cni.core.errors import CniError, Code, invalid
-from ipam.stores import Owner, match
+from ipam.stores import Ask, Owner, match
 from ipam.stores.boot import boot_id
 from ipam.stores.journal import LEASED, LEASING, RELEASING, Intent, intent
 from ipam.stores.leasing import Leasing, is_certain
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cni.core.types import Attachment
     from cni.kube.client import Client
-    from ipam.stores import Ask, Hold, Lease, Pools
+    from ipam.stores import Hold, Lease, Pools
     from ipam.stores.journal import Entry, Journal, Place
     from ipam.stores.pool import Key
 
@@ -74,8 +74,8 @@ class KubernetesStore:
         if known is None:
             found = self._search(self._objects, Owner(attachment), self._searched(pools))
             known = Intent(LEASED, Owner(attachment), tuple(found), "", 0)
-        return [lease for lease, each in zip(leases(known), _had(known), strict=True)
-                if self._is_leased(known.owner, each)]  # fmt: skip
+        had = zip(leases(known), _had(known), strict=True)
+        return [lease for lease, each in had if self._is_leased(known.owner, each)]
 
     def release(self, attachment: Attachment, pools: Pools = ()) -> int:
         """See Store.release; a server that does not answer is told later, by another call.
@@ -90,7 +90,7 @@ class KubernetesStore:
                 if known is None:
                     places = tuple(self._searched(pools))
                     known = Intent(RELEASING, Owner(attachment), places, boot_id(), 0)
-                    released = self._give_back(self._objects, known, places)
+                    released = self._give_back(entry, self._objects, known, places)
                 else:
                     released = self._release(entry, known.now(RELEASING), self._objects)
             except CniError as error:
@@ -164,23 +164,23 @@ class KubernetesStore:
         has = [each for each in kept if self._is_leased(owner, each, leasing)]
         had = dict(zip(leases(begun._replace(places=tuple(has))), has, strict=True))
         found = [had.get(lease) if lease else None for lease in match(asks, list(had))]
-        if None not in found:
+        missing = [slot for slot, each in enumerate(found) if each is None]
+        if not missing:
             return [address_of(each) for each in found if each is not None]
-        searched = {name.name: place(name, ask, slot)
-                    for slot, ((name, _), ask) in enumerate(zip(shared, asks, strict=True))
-                    if found[slot] is None}  # fmt: skip
-        entry.begin(begun.now(LEASING, (*kept, *searched.values())))
+        searched = [place(shared[slot][0], asks[slot], slot) for slot in missing]
+        begun = begun.now(LEASING, (*kept, *searched))
+        entry.begin(begun)
         try:
             own = [*has]
-            for slot, each in enumerate(found):
-                if each is None:
-                    new = leasing.claim(*shared[slot], slot, own)._replace(
-                        network_name=asks[slot].network_name, cidr=asks[slot].range.cidr
-                    )
-                    found[slot] = new
-                    own.append(new)
+            for slot in missing:
+                new = leasing.claim(*shared[slot], slot, own)
+                # of the range that was asked for, which a slice is a part of
+                found[slot] = new = new._replace(cidr=asks[slot].range.cidr)
+                own.append(new)
         except BaseException as error:
             with signals.blocked():
+                if not is_certain(error):
+                    self._note(entry, begun, leasing.touched)
                 if leasing.undo() and is_certain(error):
                     self._finish(entry, begun, kept)
             raise
@@ -225,21 +225,21 @@ class KubernetesStore:
 
     def _searched(self, pools: Pools) -> list[Place]:
         """Places where an attachment may have something."""
-        from ipam.stores import Ask
-
         asks = [Ask(each, network_name) for network_name, each in pools]
         return [place(self._shared(ask)[0], ask, slot) for slot, ask in enumerate(asks)]
 
     def _settle_others(self) -> None:
         """What calls have left that have ended; for a moment only, and whatever happens."""
         end = time.monotonic() + _SETTLING
-        try:
-            for entry in self._journal.unfinished():
+        for entry in self._journal.unfinished():
+            try:
                 self._settle(entry, self._brief)
-                if time.monotonic() > end:
+            except CniError as error:
+                log.warning("what an earlier call has left is not settled yet", reason=error)
+                if error.code == Code.TRY_AGAIN_LATER:  # it would be so for the others too
                     break
-        except CniError as error:
-            log.warning("what an earlier call has left is not settled yet", reason=error)
+            if time.monotonic() > end:
+                break
 
     def _settle(self, entry: Entry, objects: Objects) -> list[Place]:
         """Finish what a call has begun; what the attachment has then."""
@@ -251,7 +251,8 @@ class KubernetesStore:
             return list(known.places)
         if known.state == LEASING and not is_over:
             kept = _had(known)
-            self._give_back(objects, known, [each for each in known.places if each not in kept])
+            doomed = [each for each in known.places if each not in kept]
+            self._give_back(entry, objects, known, doomed)
             if not _is_doubtful(known):
                 self._finish(entry, known, kept)
                 return kept
@@ -264,20 +265,34 @@ class KubernetesStore:
             entry.begin(known)
         except CniError as error:  # a full disk: deleting pods is what will help
             log.warning("a release is not noted", reason=error)
-        released = self._give_back(objects, known, known.places, rest)
+        released = self._give_back(entry, objects, known, known.places, rest)
         if not _is_doubtful(known):
             self._finish(entry, known, [])
         return released
 
     def _give_back(
-        self, objects: Objects, known: Intent, places: Sequence[Place], rest: int = 0
+        self,
+        entry: Entry,
+        objects: Objects,
+        known: Intent,
+        places: Sequence[Place],
+        rest: int = 0,
     ) -> int:
         """Free the places that are known, and what is found where the address is not."""
         given = [each for each in places if each.address is not None]
         released = sum(give_back(objects, known.owner, each, rest) for each in given)
-        for each in self._search(objects, known.owner, places, _had(known)):
-            released += give_back(objects, known.owner, each, rest)
-        return released
+        found = self._search(objects, known.owner, places, _had(known))
+        if found and _is_doubtful(known):
+            self._note(entry, known, found)
+        return released + sum(give_back(objects, known.owner, each, rest) for each in found)
+
+    def _note(self, entry: Entry, known: Intent, places: Sequence[Place]) -> None:
+        """What is to be looked at again: a reservation may come when the pool knows no more."""
+        new = [each._replace(extra={**each.extra, "is_new": True}) for each in places]
+        try:
+            entry.begin(known.now(known.state, (*known.places, *new)))
+        except CniError as error:
+            log.warning("an intent is not noted", reason=error)
 
     def _search(
         self,
@@ -291,8 +306,11 @@ class KubernetesStore:
         for each in {each.extra["pool"]: each for each in places if each.address is None}.values():
             there = objects.pool(key_of(each))
             found += found_in(there, each, owner, has) if there else ()
-        return [each for each in found if not self._is_anothers(
-            owner.attachment, each.extra["pool"], address_of(each))]  # fmt: skip
+        return [
+            each
+            for each in found
+            if not self._is_anothers(owner.attachment, each.extra["pool"], address_of(each))
+        ]
 
     def _finish(self, entry: Entry, known: Intent, kept: list[Place]) -> None:
         if any(each.address is not None for each in kept):
@@ -303,16 +321,13 @@ class KubernetesStore:
 
 def _had(known: Intent) -> list[Place]:
     """What the attachment has for certain."""
-    return [each for each in known.places
-            if each.address is not None and not each.extra["is_new"]]  # fmt: skip
+    return [each for each in known.places if each.address is not None and not each.extra["is_new"]]
 
 
 def _is_doubtful(known: Intent) -> bool:
     """Whether a request of the call may still be on its way, of which nothing is known."""
-    is_late = not 0 <= time.time() - known.created < _DOUBT
-    return known.boot_id == boot_id() and not is_late and any(
-        each.address is None for each in known.places
-    )  # fmt: skip
+    is_young = 0 <= time.time() - known.created < _DOUBT and known.boot_id == boot_id()
+    return is_young and any(each.address is None for each in known.places)
 
 
 def _order(each: Place) -> tuple[int, str, int, int, str]:

@@ -69,6 +69,7 @@ class Leasing:
         self._is_anothers = is_anothers
         self._pools: dict[str, Pool] = {}
         self._made: list[_Made] = []
+        self.touched: list[Place] = []  #: whatever was reserved, or was about to be
         _, container_id, ifname = owner.attachment
         self._mine = Allocation(container_id, podref(owner), ifname)
 
@@ -114,6 +115,7 @@ class Leasing:
                 continue
             got = None
             if ask.unique:
+                self.touched.append(place(key, ask, slot, address, was=_was(pool, choice)))
                 self._made[-1] = self._made[-1]._replace(name=name, before=before)
                 got = self._reserve(name, before, key, address, now)
                 if got is None:
@@ -141,9 +143,8 @@ class Leasing:
     def _take(self, pool: Pool, ask: Ask, slot: int, choice: Choice, now: int) -> bool:
         """Write the choice into the pool; False when another was faster."""
         key, address = pool.key, choice.address
-        hold = pool.hold(address)
-        if hold is not None and hold.kind != COOLING and choice.found is not None:
-            self._write(place(key, ask, slot, address, was=choice.found.id, is_new=True))
+        if was := _was(pool, choice):
+            self._write(place(key, ask, slot, address, was=was, is_new=True))
         change = Change(address, choice.found, self._mine)
         self._made.append(_Made(key, change))
         if choice.found == self._mine:  # by a call of which we know nothing
@@ -254,6 +255,13 @@ def _sweep(pool: Pool, address: int, now: int) -> list[Change]:
     over = [each.address for each in pool.holds() if is_over(each, now)]
     found = [each for each in over if each != address and each in pool.allocations]
     return [Change(each, pool.allocations[each], None) for each in found[:_SWEPT]]
+
+
+def _was(pool: Pool, choice: Choice) -> str:
+    """The id of the hold that a choice replaces, if it is to come back; else empty."""
+    hold = pool.hold(choice.address)
+    is_kept = hold is not None and hold.kind != COOLING and choice.found is not None
+    return choice.found.id if is_kept and choice.found else ""
 
 
 def _reserved(ask: Ask, address: int, found: Reservation | None) -> CniError:

@@ -108,14 +108,14 @@ class PoolsTool:
             self._objects.note(where, reserving(where, hold.address, hold))
 
     def unreserve(self, network_name: str, version: int, address: int) -> bool:
-        forgotten = False
+        forgotten, now = False, int(time.time())
         for pool, _ in self._pools():
             if (pool.key.network_name, pool.key.version) != (network_name, version):
                 continue
             hold = pool.hold(address)
             if hold is not None or address in pool.reserved:
                 self._forget(pool, address)
-                forgotten = True
+                forgotten |= hold is None or not is_over(hold, now)
         return forgotten
 
     def _forget(self, pool: Pool, address: int) -> None:

@@ -1,0 +1,76 @@
+"""Every store keeps the promises of ipam.stores: the file store's, the others' in their order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipam.stores.etcd import EtcdStore
+from ipam.stores.etcd_gateway import EtcdSettings
+from ipam.stores.file import FileStore
+from tests.unit.ipam.etcd_server import EtcdServer
+from tests.unit.ipam.store_model import compare_with_model
+from tests.unit.ipam.store_suite import *  # noqa: F403 (the tests)
+from tests.unit.ipam.store_suite_kept import *  # noqa: F403
+from tests.unit.ipam.store_world import clock  # noqa: F401
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ipam.stores import Store
+
+
+@pytest.fixture
+def file_store(tmp_path: Path) -> Callable[[], Callable[[], Store]]:
+    numbers = itertools.count()
+
+    def fresh() -> Callable[[], Store]:
+        state = str(tmp_path / f"state-{next(numbers)}")
+        return lambda: FileStore(state)
+
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    server = EtcdServer(tmp_path_factory.mktemp("etcd"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def etcd_store(etcd: EtcdServer, tmp_path: Path) -> Callable[[], Callable[[], Store]]:
+    numbers = itertools.count()
+
+    def fresh() -> Callable[[], Store]:
+        number = next(numbers)
+        settings = EtcdSettings((etcd.url,), prefix=f"/{tmp_path.name}-{number}/")
+        return lambda: EtcdStore(settings, str(tmp_path / f"state-{number}"))
+
+    return fresh
+
+
+@pytest.fixture(params=["file_store", "etcd_store"])
+def fresh(request: pytest.FixtureRequest) -> Callable[[], Callable[[], Store]]:
+    """A function that makes a store, an empty one; it returns a function that opens that."""
+    made: Callable[[], Callable[[], Store]] = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def opened(fresh: Callable[[], Callable[[], Store]]) -> Callable[[], Store]:
+    """A store, empty; called, it opens it as the next process of the node does."""
+    return fresh()
+
+
+@pytest.fixture
+def store(opened: Callable[[], Store]) -> Store:
+    return opened()
+
+
+def test_histories(fresh: Callable[[], Callable[[], Store]]) -> None:
+    compare_with_model(lambda: fresh()())
