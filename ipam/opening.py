@@ -21,7 +21,7 @@ def open_store(
 ) -> Store:
     """The store; `timeout` is how many seconds to wait for a lock on this node.
 
-    `is_hurried`: for DEL and GC, which go on without a server that does not answer soon.
+    `is_hurried`: for STATUS, and for DEL and GC, which go on without a server that does not answer.
 
     Raises CniError 5 or 7 for a kubeconfig or a certificate that cannot be used.
     """

@@ -94,6 +94,6 @@ def status(req: Request) -> None:
     """Raises CniError 50 when no lease could be recorded, 7 for a configuration no ADD can use."""
     want = plan.make(req)
     try:
-        open_store(want.settings, req, timeout=_STATUS_TIMEOUT).probe()
+        open_store(want.settings, req, timeout=_STATUS_TIMEOUT, is_hurried=True).probe()
     except CniError as error:
         raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.ipam.etcd_cluster import Cluster
 from tests.unit.ipam.etcd_proxy import Proxy
 from tests.unit.ipam.etcd_server import EtcdServer
+from tests.unit.ipam.store_world import ip, reservation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,4 +35,8 @@ def proxy(etcd: EtcdServer) -> Iterator[Proxy]:
 
 @pytest.fixture
 def cluster(etcd: EtcdServer, tmp_path: Path) -> Cluster:
-    return Cluster(etcd, tmp_path)
+    cluster = Cluster(etcd, tmp_path)
+    # the first change of all depends on there being none before it
+    cluster.store("node-0").reserve(reservation("10.0.0.1", "first"))
+    cluster.store("node-0").unreserve("", 4, ip("10.0.0.1"))
+    return cluster
