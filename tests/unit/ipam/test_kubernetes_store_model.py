@@ -133,6 +133,7 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
+    derandomize=True,  # a server's timing is random enough
     max_examples=8,
     stateful_step_count=15,
     deadline=None,
