@@ -77,9 +77,10 @@ class Ledger:
         """Before addresses are given: free what waited long enough, and what a boot has ended."""
         self._end_holds()
         if self._boot_id:
-            ended = self._read("WHERE boot_id <> ? AND boot_id <> ''", self._boot_id)
-            for lease in ended:
-                self.drop(lease, rest=REST_AFTER_BOOT)
+            # two ranges of the index: "another than this" would read all of it
+            for others in ("boot_id > '' AND boot_id < ?", "boot_id > ?"):
+                for lease in self._read(f"WHERE {others}", self._boot_id):
+                    self.drop(lease, rest=REST_AFTER_BOOT)
 
     def take(self, owner: Owner, ask: Ask, slot: int) -> int:
         """Lease an address, see Store.lease. Raises CniError 100."""

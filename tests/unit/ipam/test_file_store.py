@@ -360,9 +360,14 @@ class TestWork:
             for i in range(0, count, 2):
                 ledger.drop(ledger.leases(owner(i).attachment)[0])
         with store._transaction("count") as ledger:
-            taking = self.counted(ledger, lambda: ledger.take(owner("x"), Ask(POOL), 0))
+            taking = self.counted(ledger, lambda: self.take(ledger))
             lease = ledger.leases(owner(count // 2 + 1).attachment)[0]
             return taking, self.counted(ledger, lambda: ledger.drop(lease))
+
+    @staticmethod
+    def take(ledger: Ledger) -> None:
+        ledger.begin()
+        ledger.take(owner("x"), Ask(POOL), 0)
 
     @staticmethod
     def counted(ledger: Ledger, work: Callable[[], object]) -> int:

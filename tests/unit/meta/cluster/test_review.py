@@ -54,8 +54,8 @@ def test_a_slow_server_that_forbids_patches(api: ApiServer, node: ClusterNode) -
     """The original's account may only update, and what is attached costs more than to wait."""
     node.pod("n1")
     api.forbid(api.user, "patch", "pods/status")
-    api.fail(None, delay=0.4)
-    conf = node.conf(apiServer={"totalSeconds": 1.5, "callSeconds": 1.2}, events=False)
+    api.fail(None, delay=0.8)
+    conf = node.conf(apiServer={"totalSeconds": 3, "callSeconds": 2.5}, events=False)
     assert node.call("ADD", conf).status == 0
     assert [each.method for each in api.requests] == ["GET", "GET", "PATCH", "PUT"]
     assert len(node.status()) == 2

@@ -51,7 +51,7 @@ def timed(call: Callable[[], Reply]) -> Reply:
 
 def hasty(fault: str) -> dict[str, Any]:
     """Of one call that is not answered the client has enough soon; the others are."""
-    return {"attempts": 2, "callSeconds": 0.7} if fault in ("silent", "drip") else FEW_TRIES
+    return {"attempts": 2, "callSeconds": 1.5} if fault in ("silent", "drip") else FEW_TRIES
 
 
 def one_error(reply: Reply, *said: str) -> None:
