@@ -32,7 +32,7 @@ PACKAGING = ROOT / "packaging"
 
 #: Python packages of which the executables hold a part
 BUNDLED = (
-    *("annotated-doc", "annotated-types", "h2", "hpack", "hyperframe"),
+    *("annotated-doc", "annotated-types", "h2", "hpack", "hyperframe", "netaddr"),
     *("pydantic", "pydantic_core", "pyroute2", "pyyaml"),
     *("rich", "shellingham", "typer", "typing-inspection", "typing_extensions"),
 )

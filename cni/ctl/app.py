@@ -11,6 +11,8 @@ from cni import __version__
 from cni.core import signals
 from cni.core.errors import Interrupted, describe
 from cni.ctl.install.commands import node
+from cni.ctl.ipam.commands import ipam
+from cni.ctl.leases.commands import leases
 from cni.ctl.text import printable
 from cni.ctl.vf.commands import vf
 
@@ -27,6 +29,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(node)
+app.add_typer(leases, name="leases", short_help="Leases of addresses: list, usage, watch, metrics.")
+app.add_typer(
+    ipam, name="ipam", short_help="Addresses: reserve, release, reconcile, import, check."
+)
 app.add_typer(vf, name="vf", short_help="Virtual functions of this node: list, provision, release.")
 
 

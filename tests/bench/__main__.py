@@ -1,8 +1,9 @@
 """Measures, and writes build/bench.json and build/bench.md; the table goes to standard output too.
 
     python -m tests.bench                  everything, some minutes
-    python -m tests.bench --quick          few rounds, no 100,000 leases: half a minute
+    python -m tests.bench --quick          few rounds, no 100,000 leases: a minute
     python -m tests.bench --only multus    rows whose name holds the word, nothing else
+    python -m tests.bench --only ipam      addresses: beside many, shared by nodes, 110 pods
     python -m tests.bench --profile        where the time of an ADD goes, from the source tree
 
 Needs root, and a machine with nothing else to do: the report says how busy it was.
@@ -18,7 +19,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import attachments, cluster, leasing, machine, profile, report, starting
+from tests.bench import (
+    attachments,
+    burst,
+    cluster,
+    leasing,
+    machine,
+    profile,
+    report,
+    starting,
+    stores,
+)
 from tests.conformance.node import OURS, REPOSITORY, fresh_node, types
 
 if TYPE_CHECKING:
@@ -73,14 +84,26 @@ def _measure(options: argparse.Namespace, work: Path) -> Json:
         _say(f"multus in a cluster, {rounds} rounds")
         if measured := cluster.measure(node, rounds, options.only):
             document["cluster"] = report.cluster(measured)
-    if not options.only:
-        counts = (0, 5_000) if options.quick else (0, 5_000, 100_000)
-        few = max(3, rounds // 4)  # a look through 100,000 files takes seconds
-        _say(f"leases, {few} rounds at {counts}")
-        document["leasing"] = report.leasing(leasing.measure(work / "leases", counts, few))
+    if options.only in ("", "ipam"):
+        _addresses(options, work, rounds, document)
     document["pressure"] = {"before": before, "after": machine.pressure()}
     document["sizes"] = machine.sizes()
     return document
+
+
+def _addresses(options: argparse.Namespace, work: Path, rounds: int, document: Json) -> None:
+    cases = leasing.FEW if options.quick else leasing.ALL
+    few = max(3, rounds // 4)  # a look through 100,000 files takes seconds
+    _say(f"{few} rounds at {', '.join(map(str, cases))}")
+    document["leasing"] = report.leasing(leasing.measure(work / "leases", cases, few))
+    with fresh_node(work / "stores") as node:
+        _say(f"stores that nodes share, {few} rounds")
+        rows = [*stores.kubernetes(node, few), *stores.etcd(node, few)]
+        document["stores"] = report.stores(rows)
+    with fresh_node(work / "burst") as node:
+        _say("a node that fills up")
+        pods = burst.PODS // 5 if options.quick else burst.PODS
+        document["bursts"] = report.bursts(burst.measure(node, pods))
 
 
 def _profiled(what: str) -> Json:

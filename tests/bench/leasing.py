@@ -10,7 +10,7 @@ import io
 import ipaddress
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cni.core import skel
 from cni.core.types import Attachment
@@ -28,70 +28,85 @@ if TYPE_CHECKING:
     from tests.conformance.kernel import Json
 
 VERBS = ("ADD", "DEL")
-_CIDR = "10.0.0.0/8"
+_CIDR, _CIDR6 = "10.0.0.0/8", "fd00::/64"
 _CONTAINERS = 250  #: of the leases that are there before: each has as many interfaces as it takes
 
 
-class Whereabouts:
-    """Our store, filled with `count` leases."""
+class Filled(NamedTuple):
+    """A range, and how many of its addresses are leased."""
 
-    def __init__(self, directory: Path, count: int) -> None:
+    leases: int
+    cidr: str = _CIDR
+
+    def __str__(self) -> str:
+        of_six = " of a /64" if self.cidr == _CIDR6 else ""
+        return f"{self.leases:,} leases{of_six}"
+
+
+FEW = (Filled(0), Filled(10_000))
+ALL = (Filled(0), Filled(1_000), Filled(10_000), Filled(100_000), Filled(10_000, _CIDR6))
+
+
+class Whereabouts:
+    """Our store with leases."""
+
+    def __init__(self, directory: Path, filled: Filled) -> None:
         self.environ = {"PLAIT_STATE_DIR": str(directory), "CNI_PATH": "/nonexistent"}
-        self.conf: Json = {"type": "whereabouts", "range": _CIDR}
-        store, pool = FileStore(str(directory)), read(RangeText("bench", _CIDR))
-        for container in range(_CONTAINERS if count else 0):
+        self.conf: Json = {"type": "whereabouts", "range": filled.cidr}
+        store, pool = FileStore(str(directory)), read(RangeText("bench", filled.cidr))
+        for container in range(_CONTAINERS if filled.leases else 0):
             owner = Owner(Attachment("bench", f"other{container}", "eth0"))
-            store.lease(owner, [Ask(pool)] * (count // _CONTAINERS))
+            store.lease(owner, [Ask(pool)] * (filled.leases // _CONTAINERS))
 
 
 class HostLocal:
     """A directory of one file for each address, as Go's would have written them."""
 
-    def __init__(self, directory: Path, count: int) -> None:
+    def __init__(self, directory: Path, filled: Filled) -> None:
         self.environ = {"CNI_PATH": "/nonexistent"}
-        ranges = [[{"subnet": _CIDR}]]
+        ranges = [[{"subnet": filled.cidr}]]
         self.conf: Json = {"type": "host-local", "ranges": ranges, "dataDir": str(directory)}
         network = directory / "bench"
         network.mkdir(parents=True)
-        first = ipaddress.ip_address("10.0.0.2")
-        for number in range(count):
+        first = ipaddress.ip_network(filled.cidr).network_address + 2
+        for number in range(filled.leases):
             (network / str(first + number)).write_text(f"other{number}\r\neth0")
         # it goes on from here, and need not try what is taken
-        (network / "last_reserved_ip.0").write_text(str(first + count))
+        (network / "last_reserved_ip.0").write_text(str(first + filled.leases))
 
 
 def measure(
-    directory: Path, counts: tuple[int, ...], rounds: int
-) -> dict[str, dict[int, dict[str, list[Sample]]]]:
-    """Samples by subject, number of leases, verb."""
-    subjects: dict[str, Callable[[int], Callable[[str], Sample]]] = {
-        "whereabouts, in process": lambda count: _in_process(
-            Whereabouts(directory / f"inside{count}", count)
+    directory: Path, cases: tuple[Filled, ...], rounds: int
+) -> dict[str, dict[str, dict[str, list[Sample]]]]:
+    """Samples by subject, case, verb."""
+
+    subjects: dict[str, Callable[[Filled, Path], Callable[[str], Sample]]] = {
+        "whereabouts, in process": lambda case, at: _in_process(Whereabouts(at, case)),
+        "whereabouts, whole process": lambda case, at: _whole(
+            OURS / "whereabouts", Whereabouts(at, case)
         ),
-        "whereabouts, whole process": lambda count: _whole(
-            OURS / "whereabouts", Whereabouts(directory / f"whole{count}", count)
+        "host-local, in process": lambda case, at: _in_process(HostLocal(at, case)),
+        "host-local, whole process": lambda case, at: _whole(
+            OURS / "host-local", HostLocal(at, case)
         ),
-        "host-local, in process": lambda count: _in_process(
-            HostLocal(directory / f"inside-files{count}", count)
-        ),
-        "host-local, whole process": lambda count: _whole(
-            OURS / "host-local", HostLocal(directory / f"whole-files{count}", count)
-        ),
-        "Go host-local, whole process": lambda count: _whole(
-            GO / "host-local", HostLocal(directory / f"go{count}", count)
+        "Go host-local, whole process": lambda case, at: _whole(
+            GO / "host-local", HostLocal(at, case)
         ),
     }
-    found: dict[str, dict[int, dict[str, list[Sample]]]] = {name: {} for name in subjects}
-    for count in counts:
-        ready = {name: prepare(count) for name, prepare in subjects.items()}
+    found: dict[str, dict[str, dict[str, list[Sample]]]] = {name: {} for name in subjects}
+    for index, case in enumerate(cases):
+        ready = {
+            name: prepare(case, directory / f"{index}-{number}")
+            for number, (name, prepare) in enumerate(subjects.items())
+        }
         for name in subjects:
-            found[name][count] = {verb: [] for verb in VERBS}
+            found[name][str(case)] = {verb: [] for verb in VERBS}
         for number in range(-2, rounds):
             for name, call in ready.items():
                 for verb in VERBS:
                     sample = call(verb)
                     if number >= 0:
-                        found[name][count][verb].append(sample)
+                        found[name][str(case)][verb].append(sample)
     return found
 
 

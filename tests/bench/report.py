@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tests.bench.attachments import Row, Side
+    from tests.bench.burst import Measured as Crowd
     from tests.bench.clock import Sample
     from tests.bench.cluster import Measured
+    from tests.bench.stores import Row as StoreRow
     from tests.conformance.kernel import Json
 
 _LEGEND = (
@@ -32,6 +34,18 @@ _CLUSTER_NOTES = """\
 - What an ADD consists of, the last lines by a client that does nothing but write and read: how the
   server and a connection take part. Both kinds of STATUS differ by what a cluster needs before it
   is asked: http.client and ssl, the kubeconfig, the certificates."""
+
+
+_STORES_NOTES = """\
+- bridge and whereabouts, whole processes on one node; the store alone: by processes that are
+  there already. CPU: of one call, the server's not included. The API server is that of the tests, a
+  process of Python on the same machine; the etcd is a real one that does not sync its disk.
+- original, elsewhere: bridge and whereabouts beside a real Kubernetes 1.36 on another machine."""
+
+_BURST_NOTE = """
+
+A kubelet's 110 pods (fewer with --quick), an ADD of each and then a DEL of each: pods per second;
+median and 99th percentile of one call, and its median of CPU, in milliseconds."""
 
 
 def attachments(sides: Iterable[tuple[Row, str, Side]]) -> list[Json]:
@@ -66,13 +80,44 @@ def starting(samples: Mapping[str, list[Sample]]) -> list[Json]:
     return [{"what": name, **summary(each)._asdict()} for name, each in samples.items()]
 
 
-def leasing(samples: Mapping[str, Mapping[int, Mapping[str, list[Sample]]]]) -> list[Json]:
+def leasing(samples: Mapping[str, Mapping[str, Mapping[str, list[Sample]]]]) -> list[Json]:
+    """`leases` says how many there are, as the heading of a column does."""
     return [
         {"what": name, "leases": count, "verb": verb, **summary(each)._asdict()}
         for name, counts in samples.items()
         for count, verbs in counts.items()
         for verb, each in verbs.items()
     ]
+
+
+def stores(rows: Iterable[StoreRow]) -> list[Json]:
+    """One object per row: its summary, the slowest call, `wall` of all, or 0 for one at a time."""
+    return [
+        {
+            **row._asdict(),
+            "samples": summary(row.samples)._asdict(),
+            "slowest": round(max(each.wall for each in row.samples), 3),
+        }
+        for row in rows
+    ]
+
+
+def bursts(measured: Iterable[Crowd]) -> list[Json]:
+    found = []
+    for each in measured:
+        walls = sorted(sample.wall for sample in each.burst.samples)
+        found.append(
+            {
+                "what": each.what,
+                "at once": each.at_once,
+                "verb": each.verb,
+                "pods per second": round(len(walls) / each.burst.seconds, 1),
+                "p50": round(walls[len(walls) // 2], 1),
+                "p99": round(walls[len(walls) * 99 // 100], 1),
+                "cpu": summary(each.burst.samples).cpu,
+            }
+        )
+    return found
 
 
 def markdown(document: Json) -> str:
@@ -85,6 +130,10 @@ def markdown(document: Json) -> str:
         parts += ["## The start of an executable", _starting(document["starting"])]
     if document.get("leasing"):
         parts += ["## One address beside many", _leasing(document["leasing"])]
+    if document.get("stores"):
+        parts += ["## One address of a store that nodes share", _stores(document["stores"])]
+    if document.get("bursts"):
+        parts += ["## A node that fills up", _bursts(document["bursts"])]
     parts += ["## On disk", _sizes(document["sizes"])]
     return "\n\n".join(parts) + "\n"
 
@@ -153,12 +202,49 @@ def _starting(entries: list[Json]) -> str:
 
 def _leasing(entries: list[Json]) -> str:
     counts = list(dict.fromkeys(entry["leases"] for entry in entries))
-    cells: dict[tuple[str, str], dict[int, str]] = {}
+    cells: dict[tuple[str, str], dict[str, str]] = {}
     for entry in entries:
         own = {key: entry[key] for key in Summary._fields}
         cells.setdefault((entry["what"], entry["verb"]), {})[entry["leases"]] = str(Summary(**own))
     rows = [[*key, *(found.get(count, "") for count in counts)] for key, found in cells.items()]
-    return _table(["what", "verb", *(f"{count:,} leases" for count in counts)], rows)
+    return _table(["what", "verb", *counts], rows)
+
+
+def _stores(entries: list[Json]) -> str:
+    rows = [
+        [
+            e["work"],
+            e["verb"],
+            str(Summary(**e["samples"])),
+            f"{e['samples']['cpu']:.0f}",
+            f"{e['slowest']:.1f}",
+            f"{e['wall']:.0f}" if e["wall"] else "",
+            e["calls"],
+            e["original"],
+        ]
+        for e in entries
+    ]
+    heads = [
+        "work",
+        "verb",
+        "Plait",
+        "CPU",
+        "slowest",
+        "all of them",
+        "requests",
+        "original, elsewhere",
+    ]
+    return f"{_table(heads, rows)}\n\n{_STORES_NOTES}"
+
+
+def _bursts(entries: list[Json]) -> str:
+    found: dict[tuple[str, str], list[str]] = {}
+    for e in entries:
+        cell = f"{e['pods per second']} /s, {e['p50']}, {e['p99']}, {e['cpu']:.0f}"
+        found.setdefault((e["what"], e["verb"]), []).append(cell)
+    ways = dict.fromkeys(e["at once"] for e in entries)
+    rows = [[*key, *cells] for key, cells in found.items()]
+    return _table(["what", "verb", *(f"{each} at a time" for each in ways)], rows) + _BURST_NOTE
 
 
 def _sizes(sizes: Json) -> str:

@@ -1,0 +1,1 @@
+"""`plait ipam`: addresses by the operator's hand: reserve, release, reconcile, import, check."""
