@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cni.core.errors import invalid
+from cni.core.errors import CniError, Code, invalid
 from ipam.stores.file import FileStore
 
 if TYPE_CHECKING:
@@ -29,7 +30,26 @@ def open_store(
         return _kubernetes(settings, req, timeout, is_hurried=is_hurried)
     if settings.datastore == "etcd":
         return _etcd(settings, req, timeout)
+    if not settings.is_file_asked and not is_hurried:
+        _refuse_forgotten_store(req)
     return FileStore(req.state_dir, timeout)
+
+
+def _refuse_forgotten_store(req: Request) -> None:
+    """The flat file that names the cluster's store may be away for a moment, while its installer
+    runs: leasing on this node then would give other nodes' addresses. Raises CniError 11.
+    """
+    if not os.path.isdir(os.path.join(req.state_dir, "plait", "intents")):
+        return
+    from ipam.stores.journal import has_network
+
+    if has_network(req.state_dir, req.network):
+        raise CniError(
+            Code.TRY_AGAIN_LATER,
+            f'network "{req.network}": no configuration and no flat file names a kubeconfig, and'
+            " this node has leases of the network in a store of other nodes",
+            'is whereabouts.conf away? "datastore": "file" leases on this node all the same',
+        )
 
 
 def _kubernetes(settings: Settings, req: Request, timeout: float, *, is_hurried: bool) -> Store:

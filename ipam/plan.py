@@ -81,6 +81,8 @@ def make(req: Request) -> Plan:
     on_bridge = _is_bridge_gateway(req.config)
     asks = _reserved(_asks(conf, gateway, on_bridge), conf.reservations, owner.holder)
     asks = [_preferring(each, asked.preferred) for each in asks]
+    if not owner.pod_name:  # a container ID does not come again: nothing is to wait for it
+        asks = [each._replace(sticky=0) for each in asks]
     ranges, further, outside = _place(asks, _wishes(asked))
     given = fixed.addresses(conf.addresses, "invalid CIDR in addresses") + outside
     given = fixed.with_gateways(given, asked.gateways)

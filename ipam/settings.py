@@ -55,6 +55,7 @@ class Settings(NamedTuple):
     dns: DNS
     enable_overlapping_ranges: bool
     datastore: str  #: file, kubernetes or etcd
+    is_file_asked: bool  #: it is not only that nothing else is
     kubeconfig: str
     node_slice_size: str
     configuration_path: str
@@ -129,6 +130,7 @@ def _merge(own: conf.Whereabouts, flat: conf.Whereabouts, path: str) -> Settings
         dns=_merge_dns(fixed.dns(own.dns), fixed.dns(flat.dns)),
         enable_overlapping_ranges=own.enable_overlapping_ranges,
         datastore=_datastore(own.datastore or flat.datastore, kubeconfig),
+        is_file_asked=(own.datastore or flat.datastore) == "file",
         kubeconfig=kubeconfig,
         node_slice_size=own.node_slice_size or flat.node_slice_size,
         configuration_path=own.configuration_path or path,

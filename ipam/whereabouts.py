@@ -5,18 +5,21 @@ The leases are in a store: a file of this node, the cluster's objects, or an etc
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from cni.core import log
+from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code
 from cni.core.types import Result
-from ipam import fixed, plan
+from ipam import fixed, plan, settings
 from ipam.opening import open_store
 from ipam.stores import match
 from ipam.stores.file import FileStore
 
 if TYPE_CHECKING:
     from cni.core.types import Request
+    from ipam.ranges import Range
 
 _STATUS_TIMEOUT = 5.0  #: seconds to wait for the lock; kubelet asks as often
 
@@ -59,21 +62,23 @@ def check(req: Request) -> None:
 def delete(req: Request) -> None:
     """Release what the attachment holds, whatever the configuration says by now.
 
-    Raises CniError when the store of other nodes cannot be used that has a lease of it.
+    What a store has that cannot be asked now is released by the next call that can. Raises
+    CniError 5 or 11 when this node's own records cannot be used.
     """
-    released = FileStore(req.state_dir).release(req.attachment)
+    attempts = Attempts()
+    attempts.run(FileStore(req.state_dir).release, req.attachment)
     try:
-        want = plan.make(req)
-        store = open_store(want.settings, req, is_hurried=True)
+        conf = settings.read(req.config.get("ipam") or {})
+        store = open_store(conf, req, is_hurried=True)
         if not isinstance(store, FileStore):
-            released += store.release(req.attachment, want.pools)
+            store.release(req.attachment, _pools(req))
     except CniError as error:
-        from ipam.stores.journal import is_recorded  # only on the way out of trouble
-
-        if is_recorded(req.state_dir, req.attachment):
-            raise
         log.warning("only the leases of this node were released", reason=error)
-    log.info("released", count=released)
+    if os.path.isdir(os.path.join(req.state_dir, "plait", "intents")):
+        from ipam.stores.journal import release_later
+
+        attempts.run(release_later, req.state_dir, req.attachment)
+    attempts.finish()
 
 
 def gc(req: Request) -> None:
@@ -82,7 +87,8 @@ def gc(req: Request) -> None:
         return
     released = FileStore(req.state_dir).keep_only(req.network, req.valid_attachments)
     try:
-        store = open_store(plan.make(req).settings, req, is_hurried=True)
+        conf = settings.read(req.config.get("ipam") or {})
+        store = open_store(conf, req, is_hurried=True)
         if not isinstance(store, FileStore):
             released += store.keep_only(req.network, req.valid_attachments)
     except CniError as error:
@@ -97,3 +103,12 @@ def status(req: Request) -> None:
         open_store(want.settings, req, timeout=_STATUS_TIMEOUT, is_hurried=True).probe()
     except CniError as error:
         raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None
+
+
+def _pools(req: Request) -> list[tuple[str, Range]]:
+    """Where to look for what no record knows; nowhere when the configuration is no good by now."""
+    try:
+        return plan.make(req).pools
+    except CniError as error:
+        log.warning("leases are not sought that another node has made", reason=error)
+        return []

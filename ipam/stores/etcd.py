@@ -48,7 +48,7 @@ T = TypeVar("T")
 #: seconds that addresses rest whose containers a boot has ended: podman starts them again
 _REST_AFTER_BOOT = 600
 _PAGE = 2000  #: addresses of one answer when all are listed
-_ENDED = 20  #: holds that are removed by one transaction
+_ENDED = 12  #: holds that are removed by one transaction: of each it takes up to five operations
 
 
 class EtcdStore:
@@ -206,7 +206,7 @@ class EtcdStore:
         if not spots:
             return False
         draft = self._draft()
-        changes.remove_ended(draft, spots, int(time.time()))
+        changes.remove_ended(draft, spots[:_ENDED], int(time.time()))
         if not draft.operations():
             return False
         try:

@@ -15,8 +15,9 @@ import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from cni.core import log
 from cni.core.errors import CniError, Code
 from cni.core.types import Attachment
 from cni.store import files
@@ -72,6 +73,28 @@ def is_recorded(state_dir: str, attachment: Attachment) -> bool:
     )
 
 
+def release_later(state_dir: str, attachment: Attachment) -> int:
+    """Have whoever next opens the stores that have a lease of the attachment release it.
+
+    For a DEL whose configuration names another store by now, or none. Returns how many stores.
+    """
+    directory, marked = os.path.join(state_dir, "plait", "intents"), 0
+    for name in files.names(directory):
+        with Journal(state_dir, unquote(name)).entry(attachment) as entry:
+            if entry.intent is not None and entry.intent.state == LEASED:
+                entry.begin(entry.intent.now(RELEASING))
+                marked += 1
+    return marked
+
+
+def has_network(state_dir: str, network: str) -> bool:
+    """Whether a store of other nodes has leases of the network for this node."""
+    directory = os.path.join(state_dir, "plait", "intents")
+    return any(
+        Journal(state_dir, unquote(name)).of_network(network) for name in files.names(directory)
+    )
+
+
 class Journal:
     """The intents of one store in `<state_dir>/plait/intents/<store>/`.
 
@@ -106,6 +129,8 @@ class Journal:
                 with self._held(name, timeout=0) as found:
                     if not os.path.exists(self._path("open", name)):
                         pass  # its call has ended well since it was listed
+                    elif found.intent is None and self._has_line(name):
+                        log.warning("an intent of another version is left alone", file=name)
                     elif found.intent is None:
                         found.forget()  # its writer was killed in the first line
                     else:
@@ -145,6 +170,17 @@ class Journal:
             yield Entry(self._path("open", name), self._path("leased", name), self._read(name))
         finally:
             holding.__exit__(None, None, None)
+
+    def _has_line(self, name: str) -> bool:
+        """Whether the file has a whole line of an intent, be it one that we do not understand."""
+        for line in (files.read(self._path("open", name)) or b"").splitlines():
+            try:
+                document = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(document, dict) and "state" in document:
+                return True
+        return False
 
     def _read(self, name: str) -> Intent | None:
         # a call that moves it at this moment moves it once

@@ -120,7 +120,8 @@ class Leasing:
                 got = self._reserve(name, before, key, address, now)
                 if got is None:
                     denied[address] = _reserved(ask, address, before)
-                    self._take_back(self._made.pop()._replace(name=""))
+                    self._take_back(self._made[-1]._replace(name=""))
+                    self._made.pop()
                     del self._pools[key.name]
                     continue
             return place(key, ask, slot, address, got)
@@ -237,7 +238,8 @@ class Leasing:
 def is_certain(error: BaseException) -> bool:
     """Whether the server cannot do later what it has not said to have done."""
     if isinstance(error, ApiError):
-        return 400 <= error.status < 500
+        # 408 and 429: it was not this try that was late, an earlier one may still be waiting
+        return 400 <= error.status < 500 and error.status not in (408, 429)
     return isinstance(error, CniError) and error.code != Code.TRY_AGAIN_LATER
 
 

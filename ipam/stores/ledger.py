@@ -125,14 +125,15 @@ class Ledger:
         key = (lease.network_name, lease.address.to_bytes(size(lease.version)), lease.cidr)
         row = self._connection.execute(
             "DELETE FROM lease WHERE network_name = ? AND address = ? AND cidr = ?"
-            " AND network = ? AND container_id = ? AND ifname = ? RETURNING cooldown, sticky",
-            (*key, *lease.attachment),
+            " AND network = ? AND container_id = ? AND ifname = ? AND created = ?"
+            " RETURNING cooldown, sticky",
+            (*key, *lease.attachment, lease.created),
         ).fetchone()
         if row is None:
             return False
         kept = after_release(row[0], row[1], self._now)
-        if kept is None and rest:
-            kept = COOLING, self._now + rest
+        if rest and (kept is None or kept[0] == COOLING):
+            kept = COOLING, max(self._now + rest, kept[1] if kept else 0)
         if kept is None:
             self._vacate(lease.network_name, lease.cidr, lease.version, lease.address)
         else:

@@ -57,9 +57,10 @@ def _run(source: Source, listing: Listing | None, rules: Rules, *, dry_run: bool
     boots = _boots(source) if source.datastore == "file" else {}
     # after the leases: a lease's pod was there before it
     pods = listing() if listing and leases else None
-    before, after = strikes.read(source.state_dir), {}
     now = int(time.time())
     identity = source.sections[0].store if source.sections else ("file",)
+    before = strikes.read(source.state_dir)
+    after = {key: found for key, found in before.items() if not strikes.is_of(identity, key)}
     outcomes = []
     for lease in leases:
         key = strikes.key(identity, lease)

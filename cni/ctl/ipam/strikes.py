@@ -33,6 +33,11 @@ def key(store: tuple[str, ...], lease: Lease) -> Key:
     return (" ".join(store), *place, *lease.attachment, lease.pod_uid, str(lease.created))
 
 
+def is_of(store: tuple[str, ...], key: Key) -> bool:
+    """Whether it is of a lease of this store."""
+    return key[0] == " ".join(store)
+
+
 def path(state_dir: str) -> str:
     return os.path.join(state_dir, "plait", "strikes.json")
 

@@ -112,6 +112,20 @@ class TestKeys:
 
         compare_with_model(fresh, examples=12)
 
+    def test_many_holds_that_end_at_once(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of both families: one transaction could not free them all, and no ADD fails for it."""
+        asks = [Ask(each, cooldown=60) for each in (NET, NET6)]
+        for number in range(25):
+            lease(cluster.store(), f"c{number}", *asks)
+        for number in range(25):
+            release(cluster.store(), f"c{number}")
+        now = time.time() + 61
+        monkeypatch.setattr(time, "time", lambda: now)
+        assert lease(cluster.store(), "d1", *asks)[0] == "10.0.0.1"
+        assert cluster.store().holds() == []
+
 
 class TestUnreachable:
     def test_nobody_there(self, tmp_path: Path) -> None:

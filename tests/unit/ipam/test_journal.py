@@ -145,6 +145,18 @@ def test_a_file_without_a_line_is_nothing(
     assert not file.exists()
 
 
+def test_an_intent_of_another_version_is_left_alone(
+    opened: Callable[[], Journal], tmp_path: Path
+) -> None:
+    """A newer executable has written it: to forget it would leak what it speaks of."""
+    begun(opened())
+    (file,) = tmp_path.rglob("open/*")
+    content = b'{"state": "leasing", "owner": {"unheard": "of"}}\n'
+    file.write_bytes(content)
+    assert unfinished(opened()) == []
+    assert file.read_bytes() == content
+
+
 def test_after_a_boot(opened: Callable[[], Journal], monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it is unfinished: its containers have ended."""
     new = begun(opened())

@@ -81,7 +81,7 @@ def test_in_an_etcd(etcd: EtcdServer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["DEL", "GC"])
 def test_a_store_that_cannot_be_opened_holds_up_no_delete(tmp_path: Path, verb: str) -> None:
-    """Unless there is a record of what has to be released there."""
+    """What has to be released there is, by the next call that can."""
     host = Host(tmp_path / "node")
     conf = {
         "type": "whereabouts",
@@ -96,8 +96,38 @@ def test_a_store_that_cannot_be_opened_holds_up_no_delete(tmp_path: Path, verb: 
         kept = api.kubeconfig(tmp_path / "kubeconfig").read_text()
         assert host.add(conf, "c1", args=pod("a")) == ["10.1.0.1/24"]
         (tmp_path / "kubeconfig").unlink()
-        assert "kubeconfig" in host.call("DEL", conf, "c1").error(5)
-        (tmp_path / "kubeconfig").write_text(kept)
         host.delete(conf, "c1")
+        (tmp_path / "kubeconfig").write_text(kept)
+        assert host.add(conf, "c2", args=pod("b")) in (["10.1.0.1/24"], ["10.1.0.2/24"])
         stored = api.get(f"{POOLS}/10.1.0.0-24")
-        assert stored is not None and stored["spec"]["allocations"] == {}, json.dumps(stored)
+        assert stored is not None
+        owners = [each["podref"] for each in stored["spec"]["allocations"].values()]
+        assert owners == ["shop/b"], json.dumps(stored)
+
+
+def test_a_configuration_that_has_lost_its_store(tmp_path: Path) -> None:
+    """The flat file is away while its installer runs: other nodes' addresses must not be given."""
+    host = Host(tmp_path / "node")
+    flat = tmp_path / "whereabouts.conf"
+    conf = {
+        "type": "whereabouts",
+        "range": "10.1.0.0/24",
+        "configuration_path": str(flat),
+    }
+    with ApiServer(tmp_path / "api") as api:
+        kubeconfig = str(api.kubeconfig(tmp_path / "kubeconfig"))
+        flat.write_text(json.dumps({"kubernetes": {"kubeconfig": kubeconfig}}))
+        for number in (1, 2):
+            host.add(conf, f"c{number}", args=pod(f"web-{number}"))
+        flat.write_text("{}")
+        assert "whereabouts.conf" in host.call("ADD", conf, "c3", args=pod("web-3")).error(11)
+        assert not host.database.exists()
+        host.delete(conf, "c1")  # which is released when the store is known again
+        asked = {**conf, "datastore": "file"}
+        assert host.add(asked, "c4") == ["10.1.0.1/24"]
+        flat.write_text(json.dumps({"kubernetes": {"kubeconfig": kubeconfig}}))
+        host.add(conf, "c5", args=pod("web-5"))
+        stored = api.get(f"{POOLS}/10.1.0.0-24")
+        assert stored is not None
+        owners = {each["podref"] for each in stored["spec"]["allocations"].values()}
+        assert owners == {"shop/web-2", "shop/web-5"}
