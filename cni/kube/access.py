@@ -46,7 +46,11 @@ def from_kubeconfig(path: str) -> Access:
 
     Raises CniError 5 for a file that cannot be read, 7 for one that cannot be used.
     """
-    document = _parse(_read(path), path)
+    try:
+        text = _read(path)
+    except CniError as error:
+        raise error.within("kubeconfig") from None
+    document = _parse(text, path)
     context = _named(document, "context", _current_context(document, path), path)
     cluster = _named(document, "cluster", _text(context, "cluster", path), path)
     user: Json = {}

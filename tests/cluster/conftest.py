@@ -77,10 +77,18 @@ def namespace(cluster: Cluster) -> str:
     return cluster.namespace()
 
 
+def as_before_surges(manifest: str) -> str:
+    """A manifest for this API server: DaemonSets have `maxSurge` since Kubernetes 1.22."""
+    text = (MANIFESTS / manifest).read_text()
+    return text.replace(
+        "      maxSurge: 10%\n      maxUnavailable: 0\n", "      maxUnavailable: 10%\n"
+    )
+
+
 @pytest.fixture(scope="session")
 def released(cluster: Cluster) -> str:
     """A token of the service account that our manifest makes, with the rights that it has."""
-    cluster.apply(MANIFESTS / "plait.yaml")
+    cluster.apply(as_before_surges("plait.yaml"))
     return cluster.service_account_token("kube-system", "plait")
 
 

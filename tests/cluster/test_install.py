@@ -7,7 +7,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.cluster.cluster import ADDRESS, MANIFESTS, MERGE_PATCH, PORT
+from tests.cluster.cluster import ADDRESS, MERGE_PATCH, PORT
+from tests.cluster.conftest import as_before_surges
 from tests.cluster.runtime import STATUS, Runtime
 from tests.netns.confs import bridge, whereabouts
 
@@ -27,7 +28,8 @@ def run(plait: Path, *arguments: str) -> None:
 def test_the_manifests_are_valid(cluster: Cluster, released: str) -> None:
     assert released
     for file in ("plait.yaml", "uninstall.yaml"):
-        cluster.kubectl("apply", "--dry-run=server", "--filename", str(MANIFESTS / file))
+        text = as_before_surges(file)
+        cluster.kubectl("apply", "--dry-run=server", "--filename", "-", stdin=text)
 
 
 def test_the_service_account_may_not_do_more_than_multus_does(

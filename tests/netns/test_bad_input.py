@@ -185,7 +185,7 @@ MULTUS = [
     bad({"delegates": [{"type": "bridge", "name": "d", "mtu": -1}]}, 7, '"mtu"', "-1"),
     bad({"delegates": [{"type": "bridge", "name": "d", "ipam": 7}]}, 6, '"ipam"', "7"),
     bad({"confDir": 7}, 7, '"confDir"', "7"),
-    bad({"kubeconfig": "/nonexistent"}, 7, "kubeconfig", "/nonexistent"),
+    bad({"kubeconfig": "/nonexistent"}, 5, "kubeconfig", "/nonexistent"),
     bad({"readinessindicatorfile": 7}, 7, '"readinessindicatorfile"', "7"),
     bad({"attachments": [{"name": 7}]}, 7, '"attachments.0.name"', "7"),
     bad({"attachments": [{"name": "nosuch"}]}, 7, '"attachments.0"', "No networks found in"),
