@@ -85,6 +85,8 @@ def gc(req: Request) -> None:
 
 
 def status(req: Request) -> None:
+    """Raises CniError 7 for keys that no ADD can use; the device may come with the pod."""
+    load("cni.conf:HostDevice", req.config)
     delegate.ipam_status(req)
 
 

@@ -89,5 +89,6 @@ def _etcd(settings: Settings, req: Request, timeout: float) -> Store:
         cert_file=wanted.cert_file,
         key_file=wanted.key_file,
         node=node,
+        token_dir=req.run_dir,
     )
     return EtcdStore(found, req.state_dir, timeout=timeout)

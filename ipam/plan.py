@@ -172,6 +172,7 @@ def _reserved(asks: list[Ask], reservations: dict[str, list[str]], holder: str) 
             for number, ask in enumerate(asks):
                 if not ask.range.offers(ip.version, int(ip)):
                     continue
+                ask = ask._replace(unreserved=ask.unreserved or ask.range)
                 if pod == holder:
                     asks[number] = ask._replace(wanted=int(ip))
                 else:
@@ -241,9 +242,9 @@ def _place(
         offering = [i for i, ask in enumerate(asks) if ask.range.offers(wish.ip.version, wanted)]
         open_ = next((i for i in offering if asks[i].wanted is None), None)
         if open_ is not None:
-            asks[open_] = asks[open_]._replace(wanted=wanted)
+            asks[open_] = asks[open_]._replace(wanted=wanted, unreserved=None)
         elif offering:
-            further.append(asks[offering[0]]._replace(wanted=wanted))
+            further.append(asks[offering[0]]._replace(wanted=wanted, unreserved=None))
         else:
             outside.append(_outside(wish, [ask.range for ask in asks]))
     return tuple(asks), tuple(further), tuple(outside)

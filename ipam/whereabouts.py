@@ -14,6 +14,7 @@ from cni.core.errors import CniError, Code
 from cni.core.types import Result
 from ipam import fixed, plan, settings
 from ipam.opening import open_store
+from ipam.readiness import unavailable
 from ipam.stores import match
 from ipam.stores.file import FileStore
 
@@ -85,7 +86,9 @@ def gc(req: Request) -> None:
     """Release the network's leases of attachments that the runtime no longer has."""
     if req.valid_attachments is None:
         return
-    released = FileStore(req.state_dir).keep_only(req.network, req.valid_attachments)
+    attempts = Attempts()
+    own = FileStore(req.state_dir)
+    released = attempts.value(own.keep_only, req.network, req.valid_attachments) or 0
     try:
         conf = settings.read(req.config.get("ipam") or {})
         store = open_store(conf, req, is_hurried=True)
@@ -94,15 +97,16 @@ def gc(req: Request) -> None:
     except CniError as error:
         log.warning("only the leases of this node were collected", reason=error)
     log.info("collected", count=released)
+    attempts.finish()
 
 
 def status(req: Request) -> None:
     """Raises CniError 50 when no lease could be recorded, 7 for a configuration no ADD can use."""
-    want = plan.make(req)
     try:
-        open_store(want.settings, req, timeout=_STATUS_TIMEOUT, is_hurried=True).probe()
+        conf = plan.make(req).settings
+        open_store(conf, req, timeout=_STATUS_TIMEOUT, is_hurried=True).probe()
     except CniError as error:
-        raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None
+        raise unavailable(error) from None
 
 
 def _pools(req: Request) -> list[tuple[str, Range]]:

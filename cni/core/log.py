@@ -27,12 +27,13 @@ def configure(
 
     An unknown level leaves the threshold as it is; lines go to `file` too, and to standard error
     unless that is turned off. A file that has reached `max_size` bytes becomes `file`.1, which
-    becomes `file`.2, and so on; `backups` of them stay.
+    becomes `file`.2, and so on; `backups` of them stay. Without a `file` the one before stays, with
+    its limits.
     """
     global _threshold, _file, _stderr, _max_size, _backups
-    _max_size, _backups = max_size, backups
+    if file:  # else the limits stay those of the caller's file: delegates come here too
+        _file, _max_size, _backups = file, max_size, backups
     _threshold = _LEVELS.get(level.lower(), _threshold)
-    _file = file or _file
     _stderr = stderr
     _context.update({key: value for key, value in context.items() if value})
 

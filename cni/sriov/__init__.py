@@ -17,7 +17,7 @@ from cni.sriov import allocation, interface, records, settings
 from cni.sriov.claim import clear_name, make_free
 from cni.sriov.record import ADDING, DONE, Record
 from cni.sriov.release import put_back, take_back
-from cni.sriov.wish import configure_log, named_device, parse
+from cni.sriov.wish import check_keys, configure_log, named_device, parse
 
 if TYPE_CHECKING:
     from cni.core.types import Request
@@ -243,8 +243,9 @@ def forget_dead_allocation(state_dir: str, device: str) -> None:
 
 
 def status(req: Request) -> None:
-    """Raises CniError 50 when no record could be written."""
+    """Raises CniError 50 when no record could be written, 7 for what no ADD can use."""
     configure_log(req)
+    check_keys(req)
     try:
         allocation.probe(req.state_dir)
     except OSError as error:

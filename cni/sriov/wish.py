@@ -36,7 +36,17 @@ def parse(req: Request) -> Wish:
     conf: Sriov = load("cni.conf:Sriov", req.config)
     for key, meant in misspelt(req.config):
         log.warning("unknown key", key=key, meant=meant)
-    settings = Settings(
+    settings = _settings(req, conf)
+    return Wish(_device(conf), settings, conf.mtu)
+
+
+def check_keys(req: Request) -> None:
+    """Raises as `parse` does, but for the device, which may come with the pod."""
+    _settings(req, load("cni.conf:Sriov", req.config))
+
+
+def _settings(req: Request, conf: Sriov) -> Settings:
+    return Settings(
         vlan=_vlan(conf),
         mac=_mac(req, conf) or None,
         rate=_rate(conf),
@@ -44,7 +54,6 @@ def parse(req: Request) -> Wish:
         trust=_switch("trust", conf.trust),
         link_state=conf.link_state or None,
     )
-    return Wish(_device(conf), settings, conf.mtu)
 
 
 def misspelt(config: Json) -> list[tuple[str, str]]:

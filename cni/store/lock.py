@@ -52,23 +52,40 @@ def _remove(path: str) -> None:
 
 def _take(path: str, deadline: float) -> int | None:
     """A descriptor of the file with the lock on it; None when the time has run out."""
-    pause = 0.001
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_current(fd, path):
+            is_locked = _wait(fd, deadline)
+            if is_locked and _is_current(fd, path):
                 return fd
-        except BlockingIOError:
-            pass
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
-        if time.monotonic() > deadline:
+        if not is_locked:
             return None
-        signals.sleep(pause)
-        pause = min(pause * 2, 0.003)  # a burst of ADDs: longer sleeps leave the lock idle
+
+
+def _wait(fd: int, deadline: float) -> bool:
+    """Lock the file; False when the time has run out."""
+    if _try(fd):
+        return True
+    pause = 0.001
+    with signals.waiting():  # whom a signal ends closes the file
+        while time.monotonic() <= deadline:
+            time.sleep(pause)
+            if _try(fd):
+                return True
+            pause = min(pause * 2, 0.003)  # a burst of ADDs: longer sleeps leave the lock idle
+    return False
+
+
+def _try(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_current(fd: int, path: str) -> bool:

@@ -22,6 +22,7 @@ from ipam import fixed
 from ipam.addresses import IP, parse_cidr
 from ipam.host_local import choice, lease_files, plan
 from ipam.host_local.lease_files import LeaseFiles, owner_of
+from ipam.readiness import unavailable
 
 if TYPE_CHECKING:
     from cni.core.types import Request
@@ -135,10 +136,10 @@ def _release(files: LeaseFiles, leases: list[tuple[str, bytes]]) -> None:
 
 
 def status(req: Request) -> None:
-    """Raises CniError 50 when no ADD could have an address: the configuration, or the disk."""
+    """Raises CniError 50 when no lease could be recorded, 7 for a configuration no ADD can use."""
     try:
         want = plan.make(req)
         with lease_files.opened(want.directory, "lease an address", _STATUS_TIMEOUT) as files:
             files.probe()
     except CniError as error:
-        raise CniError(Code.NOT_AVAILABLE, error.msg, error.details) from None
+        raise unavailable(error) from None

@@ -56,6 +56,9 @@ class Ask(NamedTuple):
     cooldown: int = 0  #: seconds that it rests after its release; a preference
     sticky: int = 0  #: seconds that it then waits for its pod, or FOR_EVER
     strict: bool = False  #: rather none than another than the pod's own, or the preferred
+    #: the range before a reservation of the configuration changed what is asked for: a lease in it,
+    #: once it is made, is as good
+    unreserved: Range | None = None
 
 
 class Lease(NamedTuple):
@@ -75,12 +78,12 @@ class Lease(NamedTuple):
 
     def answers(self, ask: Ask) -> bool:
         """Whether this lease is what is asked for."""
-        return (
-            self.network_name == ask.network_name
-            and self.cidr == ask.range.cidr
-            and ask.range.offers(self.version, self.address)
-            and ask.wanted in (None, self.address)
-        )
+        if (self.network_name, self.cidr) != (ask.network_name, ask.range.cidr):
+            return False
+        if ask.unreserved is not None and ask.unreserved.offers(self.version, self.address):
+            return True
+        is_offered = ask.range.offers(self.version, self.address)
+        return is_offered and ask.wanted in (None, self.address)
 
 
 class Hold(NamedTuple):
@@ -115,7 +118,7 @@ class Store(Protocol):
 
         Then, what is held for it; then the wanted, the preferred, the lowest that is free; last
         what only rests. Raises CniError 100 when a range is full or the wanted address is
-        another's.
+        another's, and when a strict one's own cannot be had.
         """
         ...
 
@@ -133,7 +136,8 @@ class Store(Protocol):
     def keep_only(self, network: str, valid: Collection[tuple[str, str]]) -> int:
         """Release what attachments of the network hold whose (container ID, ifname) is not valid.
 
-        Only what this node leased. Returns how many.
+        Only what this node leased; an attachment whose call is running is left alone. Returns how
+        many.
         """
         ...
 
@@ -151,8 +155,15 @@ class Store(Protocol):
         """All holds of the store that have not run out, by address."""
         ...
 
+    def leased_here(self, attachment: Attachment) -> bool:
+        """Whether this node leased it, as far as its own records say."""
+        ...
+
     def drop(self, lease: Lease) -> bool:
-        """Release one lease, unless it is another's by now; whether it was released."""
+        """Release that very lease: not one that was renewed since (created, netns), nor another's.
+
+        Whether it was released.
+        """
         ...
 
     def reserve(self, hold: Hold) -> None:
@@ -163,7 +174,7 @@ class Store(Protocol):
         ...
 
     def unreserve(self, network_name: str, version: int, address: int) -> bool:
-        """Forget what holds the address; whether anything did."""
+        """Forget what holds the address, or would after its lease's end; whether anything did."""
         ...
 
 
@@ -211,6 +222,15 @@ def taken(ask: Ask, address: str, holder: Attachment) -> CniError:
 def held(ask: Ask, address: str, hold: Hold) -> CniError:
     """The wanted address waits for another pod."""
     return _unavailable(ask, address, f"{hold.kind}: it is kept for {hold.holder} {hold.ifname}")
+
+
+def withheld(ask: Ask, version: int, address: int, kind: str) -> CniError:
+    """The owner's own address cannot be had, and a strict one takes no other."""
+    return CniError(
+        Code.RANGE_EXHAUSTED,
+        f"strict: no other address of range {ask.range.cidr} than {text(version, address)}",
+        f"it is {kind} for this pod, and the range does not hand it out now",
+    )
 
 
 def refused(hold: Hold, reason: str) -> CniError:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cni.core.types import Attachment
 from ipam.ranges import first_free, merge
-from ipam.stores import COOLING, exhausted, held, taken
+from ipam.stores import COOLING, exhausted, held, taken, withheld
 from ipam.stores.pool import is_over, podref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from cni.core.errors import CniError
     from ipam.ranges import Range
@@ -36,11 +36,13 @@ def choose(
     spread: int = 1,
     used: Collection[int] = (),
     denied: dict[int, CniError] | None = None,
+    beside: Sequence[Range] = (),
 ) -> Choice:
     """The address for an ask, see Store.lease; `ask.range` has the pool's network.
 
     Of the free ones any of the lowest `spread`: who collides then will not do so again. `used` is
-    what the attachment has for another ask; `denied` what another pool has. Raises CniError 100.
+    what the attachment has for another ask; `denied` what another pool has; `beside` the
+    ranges of the attachment's other asks of the pool. Raises CniError 100.
     """
     denied = denied or {}
     picks = _Picks(pool, owner, ask, now)
@@ -52,6 +54,8 @@ def choose(
     for address in picks.waiting():
         if address not in denied:
             return Choice(address, pool.allocations.get(address))
+    if ask.strict and (missed := picks.missed(denied, beside)) is not None:
+        raise missed
     if (preferred := picks.preferred(denied)) is not None:
         return picks.claim(preferred, denied)
     free = picks.lowest_free(spread, denied)
@@ -61,7 +65,10 @@ def choose(
     for address in picks.resting():
         if address not in denied:
             return Choice(address, pool.allocations.get(address))
-    raise exhausted(ask.range)
+    full = exhausted(ask.range)
+    if elsewhere := sum(ask.range.offers(ask.range.version, each) for each in denied):
+        full.details = f"{elsewhere} of its addresses are reserved by other pools"
+    raise full
 
 
 class _Picks:
@@ -84,15 +91,29 @@ class _Picks:
 
     def waiting(self) -> list[int]:
         """What is held for the pod: a reservation first, what rests last."""
-        found = [
-            each
-            for each in self._pool.holds()
-            if each.is_for(self._owner)
-            and not is_over(each, self._now)
-            and self._offers(each.address)
-        ]
+        found = [each for each in self._kept() if self._offers(each.address)]
         found.sort(key=lambda each: (each.kind == COOLING, each.kind, each.address))
         return [each.address for each in found]
+
+    def missed(self, denied: dict[int, CniError], beside: Sequence[Range]) -> CniError | None:
+        """Why the pod cannot have what is held for it; None when nothing is but what rests."""
+        version = self._ask.range.version
+        for hold in self._kept():
+            if hold.kind == COOLING:
+                continue
+            if self._offers(hold.address):
+                return denied.get(hold.address)
+            if not any(each.offers(version, hold.address) for each in beside):
+                return withheld(self._ask, version, hold.address, hold.kind)
+        return None
+
+    def _kept(self) -> list[Hold]:
+        """The holds for the pod."""
+        return [
+            each
+            for each in self._pool.holds()
+            if each.is_for(self._owner) and not is_over(each, self._now)
+        ]
 
     def resting(self) -> list[int]:
         """What only rests, that which has for the longest time first."""

@@ -107,8 +107,16 @@ class EtcdStore:
             for each in self._journal.of_network(network)
             if (each.container_id, each.ifname) not in valid
         ]
+        released = 0
         with self._gateway.within():
-            return sum(map(self.release, stale))
+            for entry in self._journal.at_rest(stale):
+                released += self._release(entry) or 0
+            self._settle()
+        return released
+
+    def leased_here(self, attachment: Attachment) -> bool:
+        """See Store.leased_here."""
+        return self._journal.read(attachment) is not None
 
     def probe(self) -> None:
         """See Store.probe."""
@@ -155,15 +163,18 @@ class EtcdStore:
     def _lease(self, entry: Entry, owner: Owner, asks: Sequence[Ask]) -> list[int]:
         """Until a draft is accepted, or none can be made."""
         in_doubt = entry.intent is not None and entry.intent.state != intents.LEASED
-        patience = Patience(self._gateway)
+        patience, enough = Patience(self._gateway), self._gateway.remaining / 2
         while True:
             draft = self._draft(in_doubt=in_doubt)
             in_doubt = False
             claim = Claim(self._gateway, self._keys, draft, owner, patience.among)
             ended = self._ended(asks)
             answers = draft.load((), [owner.attachment], [*ended, *claim.questions(asks)])
-            if self._remove_ended(asks, answers[: len(ended)]):
+            has_time = self._gateway.remaining > enough
+            if has_time and self._remove_ended(asks, answers[: len(ended)]):
                 continue
+            before = tuple(map(changes.place_of, draft.slots(owner.attachment)))
+            changes.renew(draft, owner, int(time.time()))
             held = match(asks, changes.leases(draft, owner.attachment))
             if not all(held):
                 claim.hear(asks, answers[len(ended) :])
@@ -174,10 +185,10 @@ class EtcdStore:
                 ]
             except CniError as error:
                 if error.code == Code.RANGE_EXHAUSTED:
-                    _abandon(entry, draft)
+                    _abandon(entry, before)
                 raise
             if not all(held) and (entry.intent is None or entry.intent.state != intents.LEASING):
-                entry.begin(intents.intent(owner, ()))
+                entry.begin(intents.intent(owner, before))
             try:
                 if draft.commit():
                     _finish(entry, owner, draft)
@@ -211,20 +222,21 @@ class EtcdStore:
             return False
         try:
             draft.commit()
-        except UnansweredError as error:
-            log.debug("no answer to a removal", reason=error)
+        except CniError as error:
+            log.debug("what was kept for long enough is not removed", reason=error)
+            return False
         return True
 
-    def _release(self, entry: Entry, rest: int = 0) -> int | None:
+    def _release(self, entry: Entry, rest: int = 0, kept: Sequence[Place] = ()) -> int | None:
         """Release what an intent is about; None: not now, and the intent stays to be settled."""
         intent = entry.intent
         if intent is None:
             return 0
-        if intent.state != intents.RELEASING:
+        if intent.state != intents.RELEASING and not kept:
             entry.begin(intent.now(intents.RELEASING))
-        attachment = intent.owner.attachment
+        attachment, in_doubt = intent.owner.attachment, intent.state != intents.LEASED
         try:
-            released = self._give_back(attachment, intent.state != intents.LEASED, rest)
+            released = self._give_back(attachment, in_doubt, rest, kept)
         except CniError as error:
             log.warning(
                 "addresses will be released later",
@@ -232,7 +244,10 @@ class EtcdStore:
                 reason=error,
             )
             return None
-        entry.forget()
+        if kept:
+            entry.finish(intent.now(intents.LEASED))
+        else:
+            entry.forget()
         return released
 
     def _may_have(self, attachment: Attachment) -> bool:
@@ -253,16 +268,20 @@ class EtcdStore:
                 is_of_this_boot = entry.intent.boot_id in ("", now)
                 if is_of_this_boot and entry.intent.state == intents.LEASED:
                     continue  # finished since it was looked for
-                released = self._release(entry, 0 if is_of_this_boot else _REST_AFTER_BOOT)
+                is_undone = is_of_this_boot and entry.intent.state == intents.LEASING
+                kept = entry.intent.places if is_undone else ()
+                released = self._release(entry, 0 if is_of_this_boot else _REST_AFTER_BOOT, kept)
                 if released is None or self._gateway.remaining < enough:
                     return  # etcd does not answer, or there is much to do: the next call goes on
         except CniError as error:
             log.warning("unfinished intents cannot be settled", reason=error)
 
-    def _give_back(self, attachment: Attachment, in_doubt: bool, rest: int = 0) -> int:
-        """Release all that the attachment has at etcd; how many addresses that were."""
+    def _give_back(
+        self, attachment: Attachment, in_doubt: bool, rest: int = 0, kept: Sequence[Place] = ()
+    ) -> int:
+        """Release what the attachment has at etcd, but for `kept`; how many addresses."""
         return self._change(
-            lambda draft: changes.give_back(draft, attachment, int(time.time()), rest),
+            lambda draft: changes.give_back(draft, attachment, int(time.time()), rest, kept),
             in_doubt=in_doubt,
         )
 
@@ -305,21 +324,18 @@ def _finish(entry: Entry, owner: Owner, draft: Draft) -> None:
     known = entry.intent
     if known is not None and known.state == intents.LEASED and known.boot_id == boot_id():
         return
-    places = tuple(
-        Place(each.spot.network_name, each.cidr, each.spot.version, each.spot.address, {})
-        for each in draft.slots(owner.attachment)
-    )
+    places = tuple(map(changes.place_of, draft.slots(owner.attachment)))
     entry.finish(intents.intent(owner, places).now(intents.LEASED))
 
 
-def _abandon(entry: Entry, draft: Draft) -> None:
-    """What was begun has not come true and never will: the draft was read after it."""
+def _abandon(entry: Entry, has: tuple[Place, ...]) -> None:
+    """Settle what was begun if it has not come true: it never will, `has` was read after it."""
     if entry.intent is None or entry.intent.state != intents.LEASING:
         return
-    if draft.slots(entry.intent.owner.attachment):
-        entry.finish(entry.intent.now(intents.LEASED))
-    else:
+    if not has:
         entry.forget()
+    elif all(each in entry.intent.places for each in has):
+        entry.finish(entry.intent.now(intents.LEASED, has))
 
 
 def _families(asks: Sequence[Ask]) -> list[tuple[str, int]]:

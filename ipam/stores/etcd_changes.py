@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from ipam.stores import COOLING, STAYS_RESERVED, Hold, refused
 from ipam.stores.etcd_keys import Spot, Taken, holder
+from ipam.stores.journal import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cni.core.types import Attachment
-    from ipam.stores import Lease
+    from ipam.stores import Lease, Owner
     from ipam.stores.etcd_draft import Draft
-    from ipam.stores.etcd_keys import Record
+    from ipam.stores.etcd_keys import Record, Slot
 
 
 def leases(draft: Draft, attachment: Attachment) -> list[Lease]:
@@ -28,9 +29,29 @@ def leases(draft: Draft, attachment: Attachment) -> list[Lease]:
     ]
 
 
-def give_back(draft: Draft, attachment: Attachment, now: int, rest: int) -> int:
-    """End all leases of the attachment; how many there were."""
-    slots = draft.slots(attachment)
+def place_of(slot: Slot) -> Place:
+    """As the journal has it."""
+    spot = slot.spot
+    return Place(spot.network_name, slot.cidr, spot.version, spot.address, {})
+
+
+def renew(draft: Draft, owner: Owner, now: int) -> None:
+    """Its leases are of the namespace that it has now: podman starts a container again, with the
+    same ID.
+    """
+    for lease in leases(draft, owner.attachment):
+        spot = Spot(lease.network_name, lease.version, lease.address)
+        record = draft.at(spot)[lease.cidr]
+        if isinstance(record, Taken) and owner.netns not in ("", lease.netns):
+            renewed = lease._replace(node=owner.node, netns=owner.netns, created=now)
+            draft.put(spot, lease.cidr, record._replace(lease=renewed))
+
+
+def give_back(
+    draft: Draft, attachment: Attachment, now: int, rest: int, kept: Collection[Place] = ()
+) -> int:
+    """End the leases of the attachment, but for those at `kept`; how many there were."""
+    slots = [each for each in draft.slots(attachment) if place_of(each) not in kept]
     draft.load([each.spot for each in slots])
     for each in slots:
         record = draft.at(each.spot).get(each.cidr)
@@ -42,10 +63,10 @@ def give_back(draft: Draft, attachment: Attachment, now: int, rest: int) -> int:
 
 
 def drop(draft: Draft, lease: Lease, now: int) -> bool:
-    """End one lease, unless it is another's by now; whether it was ended."""
+    """End one lease, unless it is another's by now, or a later one; whether it was ended."""
     spot = Spot(lease.network_name, lease.version, lease.address)
     record = draft.at(spot).get(lease.cidr)
-    if not isinstance(record, Taken) or record.lease.attachment != lease.attachment:
+    if not isinstance(record, Taken) or not _is_that(record.lease, lease):
         return False
     draft.drop(spot, record, now)
     return True
@@ -72,12 +93,18 @@ def reserve(draft: Draft, hold: Hold, now: int) -> None:
 
 
 def unreserve(draft: Draft, spot: Spot, now: int) -> bool:
-    """Forget what holds the address; whether anything did."""
+    """Forget what holds the address, or will when its lease ends; whether anything did."""
     remove_ended(draft, [spot], now)
-    held = [cidr for cidr, each in draft.at(spot).items() if isinstance(each, Hold)]
-    for cidr in held:
-        draft.put(spot, cidr, None)
-    return bool(held)
+    found = False
+    for cidr, record in list(draft.at(spot).items()):
+        if isinstance(record, Hold):
+            draft.put(spot, cidr, None)
+        elif record.sticky == STAYS_RESERVED:
+            draft.put(spot, cidr, record._replace(sticky=0))
+        else:
+            continue
+        found = True
+    return found
 
 
 def remove_ended(draft: Draft, spots: Iterable[Spot], now: int) -> None:
@@ -88,6 +115,11 @@ def remove_ended(draft: Draft, spots: Iterable[Spot], now: int) -> None:
         for cidr, record in list(draft.at(spot).items()):
             if _has_ended(record, now):
                 draft.put(spot, cidr, None)
+
+
+def _is_that(found: Lease, known: Lease) -> bool:
+    """Whether this is the lease of which that much is known."""
+    return all(not part or part == own for own, part in zip(found, known, strict=True))
 
 
 def _has_ended(record: Record, now: int) -> bool:

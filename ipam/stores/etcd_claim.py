@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ipam.stores import (
     COOLING,
     RESERVED,
     STAYS_RESERVED,
+    STICKY,
     Hold,
     Lease,
     exhausted,
     held,
     taken,
+    withheld,
 )
 from ipam.stores import etcd_txn as txn
-from ipam.stores.etcd_keys import BLOCK, Spot, Taken, address_of
+from ipam.stores.etcd_keys import BLOCK, Spot, Taken, address_of, holder
 from ipam.stores.etcd_search import free, free_beside_marks
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Claim:
         self._among = among
         #: by pool: the addresses that are leased to, or kept for, the owner's pod
         self._own: dict[tuple[str, str], list[Spot]] = {}
+        self._asks: Sequence[Ask] = ()
         self._now = int(time.time())
 
     def questions(self, asks: Sequence[Ask]) -> list[Json]:
@@ -54,6 +57,7 @@ class Claim:
         return [txn.below(self._holder(ask)) for ask in asks]
 
     def hear(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> None:
+        self._asks = asks
         for ask, answer in zip(asks, answers, strict=True):
             spots = [_spot(ask, address_of(each.key)) for each in answer.found]
             self._own[ask.network_name, ask.range.cidr] = spots
@@ -101,6 +105,8 @@ class Claim:
             return former
         if (waiting := self._waiting(ask, own)) is not None:
             return waiting
+        if ask.strict:
+            self._refuse_another(ask, own)
         if ask.preferred is not None and wanted.offers(wanted.version, ask.preferred):
             if not self._is_occupied(ask, ask.preferred):
                 return ask.preferred
@@ -157,27 +163,30 @@ class Claim:
             if isinstance(record, Hold):
                 if record.kind != COOLING and not record.is_for(self._owner):
                     raise held(ask, text, record)
-                if cidr != ask.range.cidr:
+                if ask.unique and cidr != ask.range.cidr:
                     self._draft.put(spot, cidr, None)
+                    if record.kind == RESERVED:  # and stays so, of this pool from now on
+                        moved = record._replace(cidr=ask.range.cidr)
+                        self._draft.put(spot, moved.cidr, moved)
 
     def _former(self, ask: Ask, own: list[Spot]) -> int | None:
         """The address of the pod's earlier container whose DEL has not come; it is this one's now.
 
         That DEL will find nothing: whereabouts has always done so.
         """
-        me = self._owner
-        if not ask.sticky or not me.pod_name:
-            return None
         for spot, record in self._records(ask, own):
-            if not isinstance(record, Taken) or not ask.range.offers(spot.version, spot.address):
-                continue
-            other = record.lease.attachment
-            if other != me.attachment and other == me.attachment._replace(
-                container_id=other.container_id
-            ):
+            if self._is_former(record, ask) and self._may_have(ask, spot):
                 self._draft.drop(spot, record, self._now)
                 return spot.address
         return None
+
+    def _is_former(self, record: Taken | Hold, ask: Ask) -> TypeGuard[Taken]:
+        if not isinstance(record, Taken) or not ask.sticky or not self._owner.pod_name:
+            return False
+        me, other = self._owner.attachment, record.lease.attachment
+        # the index was read before the lease
+        is_of_pod = holder(record.lease) == self._owner.holder
+        return is_of_pod and other != me and other == me._replace(container_id=other.container_id)
 
     def _waiting(self, ask: Ask, own: list[Spot]) -> int | None:
         """What the pool keeps for the owner and the range still offers: a reservation first."""
@@ -185,17 +194,33 @@ class Claim:
         found = [
             (order.get(record.kind, 1), spot.address)
             for spot, record in self._records(ask, own)
-            if isinstance(record, Hold)
-            and record.is_for(self._owner)
-            and ask.range.offers(spot.version, spot.address)
+            if isinstance(record, Hold) and record.is_for(self._owner) and self._may_have(ask, spot)
         ]
         return min(found)[1] if found else None
 
+    def _refuse_another(self, ask: Ask, own: list[Spot]) -> None:
+        """Raises CniError 100 when the pool keeps for the owner what cannot be had."""
+        pool = ask.network_name, ask.range.cidr
+        asks = [each for each in self._asks if (each.network_name, each.range.cidr) == pool]
+        for spot, record in self._records(ask, own):
+            if any(self._may_have(each, spot) for each in asks):
+                continue
+            if self._is_former(record, ask):
+                raise withheld(ask, spot.version, spot.address, STICKY)
+            if isinstance(record, Hold) and record.kind != COOLING and record.is_for(self._owner):
+                raise withheld(ask, spot.version, spot.address, record.kind)
+
     def _records(self, ask: Ask, spots: list[Spot]) -> Iterator[tuple[Spot, Taken | Hold]]:
+        """What the pool has there."""
         for spot in spots:
             record = self._draft.at(spot).get(ask.range.cidr)
             if record is not None:
                 yield spot, record
+
+    def _may_have(self, ask: Ask, spot: Spot) -> bool:
+        """Whether what the pool keeps can be had: offered, and not leased by another pool."""
+        is_shared = ask.unique and _is_leased(self._draft.at(spot), but_by=ask.range.cidr)
+        return not is_shared and ask.range.offers(spot.version, spot.address)
 
     def _longest_resting(self, ask: Ask) -> int | None:
         """What only rests, and has for the longest time; None when nothing of the range does."""
@@ -216,8 +241,13 @@ class Claim:
 
 def _rests(records: Records, ask: Ask) -> bool:
     record = records.get(ask.range.cidr)
-    is_leased = any(isinstance(each, Taken) for each in records.values())
-    return isinstance(record, Hold) and record.kind == COOLING and not (ask.unique and is_leased)
+    is_shared = ask.unique and _is_leased(records, but_by=ask.range.cidr)
+    return isinstance(record, Hold) and record.kind == COOLING and not is_shared
+
+
+def _is_leased(records: Records, *, but_by: str) -> bool:
+    """Whether another pool than this one has leased the address."""
+    return any(isinstance(each, Taken) for cidr, each in records.items() if cidr != but_by)
 
 
 def _any_of(addresses: list[int]) -> int | None:

@@ -20,6 +20,7 @@ from cni.kube.access import Access
 from cni.kube.connection import Connection, Server, TooLargeError
 from cni.kube.line import line
 from cni.store import files
+from ipam.stores import etcd_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ class EtcdSettings(NamedTuple):
     key_file: str = ""
     prefix: str = "/plait/"  #: of all keys: one for each set of nodes that share addresses
     node: str = ""  #: this node's name; the host's when empty
+    token_dir: str = ""  #: where calls of this node keep the user's token for each other, or none
 
 
 class Limits(NamedTuple):
@@ -79,6 +81,7 @@ class Gateway:
         self._at = 0  #: index of the endpoint that is asked
         self._link: Connection | None = None
         self._token = ""
+        self._is_token_kept = bool(settings.token_dir)  #: and not yet tried
         self._has_no_auth = False
         self._deadline: float | None = None
 
@@ -162,6 +165,11 @@ class Gateway:
         """A token for the user, if there is one; etcd takes 50 to 100 ms to make it."""
         if not self._settings.user or self._token or self._has_no_auth:
             return
+        if self._is_token_kept:
+            self._is_token_kept = False
+            self._token = etcd_token.read(self._settings)
+            if self._token:
+                return
         user = {"name": self._settings.user, "password": self._settings.password}
         answer = self._exchange(self._open(), "/v3/auth/authenticate", user)
         if answer.status != 200:
@@ -172,9 +180,11 @@ class Gateway:
                 return
             raise self._refused(answer, message)
         token = self._read(answer, "/v3/auth/authenticate").get("token")
-        if not isinstance(token, str) or not all("!" <= c <= "~" for c in token):
+        if not isinstance(token, str) or not etcd_token.is_token(token):
             raise self._garbled("/v3/auth/authenticate")
         self._token = token
+        if self._settings.token_dir:
+            etcd_token.keep(self._settings, token)
 
     def _open(self) -> Connection:
         if self._link is None or not self._link.is_open:

@@ -49,9 +49,10 @@ class FileStore:
             return []
         with self._transaction("lease an address") as ledger:
             ledger.begin()
+            ledger.renew(owner)
             held = match(asks, ledger.leases(owner.attachment))
             leased = [
-                lease.address if lease else ledger.take(owner, ask, slot)
+                lease.address if lease else ledger.take(owner, ask, slot, asks)
                 for slot, (ask, lease) in enumerate(zip(asks, held, strict=True))
             ]
         self._keep_reserve()
@@ -106,8 +107,12 @@ class FileStore:
         with self._transaction("read what is held") as ledger:
             return [each for each in ledger.holds() if not 0 < each.until <= now]
 
+    def leased_here(self, attachment: Attachment) -> bool:
+        """See Store.leased_here: what is here, this node has leased."""
+        return True
+
     def drop(self, lease: Lease) -> bool:
-        """See Store.drop."""
+        """See Store.drop; makes no files."""
         if not os.path.exists(self._path):
             return False
         return bool(self._give_back("release an address", lambda ledger: ledger.drop(lease)))
@@ -132,8 +137,8 @@ class FileStore:
         try:
             with self._transaction(operation) as ledger:
                 return drop(ledger)
-        except CniError:
-            if not self._spend_reserve():
+        except CniError as error:
+            if error.code == Code.TRY_AGAIN_LATER or not self._spend_reserve():
                 raise
         with self._transaction(operation) as ledger:
             return drop(ledger)
@@ -221,6 +226,7 @@ class FileStore:
 
     def _make_tables(self, connection: sqlite3.Connection, version: int) -> None:
         if version in schema.UPGRADES:
+            connection.create_function("this_boot", 0, boot_id)
             connection.executescript(schema.UPGRADES[version])
             return
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -39,9 +39,9 @@ class Holds:
         blob = address.to_bytes(size(version))
         return self._read("WHERE network_name = ? AND address = ?", network_name, blob)
 
-    def waiting_for(self, owner: Owner, ask: Ask) -> Hold | None:
-        """What the pool keeps for the owner and the range still offers: a reservation first."""
-        found = self._read(
+    def waiting_for(self, owner: Owner, ask: Ask) -> list[Hold]:
+        """What the pool keeps for the owner, in the range or not: a reservation first."""
+        return self._read(
             "WHERE holder = ? AND ifname IN ('', ?) AND network_name = ? AND cidr = ?"
             " ORDER BY kind = 'cooling', kind, address",
             owner.holder,
@@ -49,7 +49,6 @@ class Holds:
             ask.network_name,
             ask.range.cidr,
         )
-        return next((each for each in found if ask.range.offers(each.version, each.address)), None)
 
     def resting(self, network_name: str, wanted: Range) -> Iterable[Hold]:
         """What of the range only rests; what has for the longest time comes first."""

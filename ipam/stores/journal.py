@@ -26,7 +26,7 @@ from ipam.stores import Owner
 from ipam.stores.boot import boot_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cni.core.types import Json
 
@@ -63,16 +63,6 @@ def intent(owner: Owner, places: tuple[Place, ...]) -> Intent:
     return Intent(LEASING, owner, places, boot_id(), int(time.time()))
 
 
-def is_recorded(state_dir: str, attachment: Attachment) -> bool:
-    """Whether any store's journal has an intent of the attachment."""
-    directory, name = os.path.join(state_dir, "plait", "intents"), _name(attachment)
-    return any(
-        os.path.exists(os.path.join(directory, store, state, name))
-        for store in files.names(directory)
-        for state in ("open", "leased")
-    )
-
-
 def release_later(state_dir: str, attachment: Attachment) -> int:
     """Have whoever next opens the stores that have a lease of the attachment release it.
 
@@ -81,7 +71,7 @@ def release_later(state_dir: str, attachment: Attachment) -> int:
     directory, marked = os.path.join(state_dir, "plait", "intents"), 0
     for name in files.names(directory):
         with Journal(state_dir, unquote(name)).entry(attachment) as entry:
-            if entry.intent is not None and entry.intent.state == LEASED:
+            if entry.intent is not None and entry.intent.state != RELEASING:
                 entry.begin(entry.intent.now(RELEASING))
                 marked += 1
     return marked
@@ -124,20 +114,24 @@ class Journal:
         with _failing("read the intents", self._directory):
             self._reopen_after_boot()
             names = files.names(self._path("open"))
-        for name in names:
-            try:
-                with self._held(name, timeout=0) as found:
-                    if not os.path.exists(self._path("open", name)):
-                        pass  # its call has ended well since it was listed
-                    elif found.intent is None and self._has_line(name):
-                        log.warning("an intent of another version is left alone", file=name)
-                    elif found.intent is None:
-                        found.forget()  # its writer was killed in the first line
-                    else:
-                        yield found
-            except CniError as error:
-                if error.code != Code.TRY_AGAIN_LATER:  # a call that is not over
-                    raise
+        for name, found in self._at_rest(names):
+            if not os.path.exists(self._path("open", name)):
+                pass  # its call has ended well since it was listed
+            elif found.intent is None and self._has_line(name):
+                log.warning("an intent of another version is left alone", file=name)
+            elif found.intent is None:
+                found.forget()  # its writer was killed in the first line
+            else:
+                yield found
+
+    def at_rest(self, attachments: Iterable[Attachment]) -> Iterator[Entry]:
+        """The intents of those attachments that no call is about now.
+
+        Each for this call alone, until the next is asked for.
+        """
+        for _, found in self._at_rest(map(_name, attachments)):
+            if found.intent is not None:
+                yield found
 
     def read(self, attachment: Attachment) -> Intent | None:
         """The attachment's intent as it is now; another call may be changing it."""
@@ -159,6 +153,15 @@ class Journal:
         """Raises as `begin` would when no intent could be written now."""
         with _failing("write an intent", self._directory):
             files.write(self._path("probe"), b"", durable=False)
+
+    def _at_rest(self, names: Iterable[str]) -> Iterator[tuple[str, Entry]]:
+        for name in names:
+            try:
+                with self._held(name, timeout=0) as found:
+                    yield name, found
+            except CniError as error:
+                if error.code != Code.TRY_AGAIN_LATER:  # a call that is not over
+                    raise
 
     @contextmanager
     def _held(self, name: str, timeout: float) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ from cni.core.errors import CniError, Code, invalid
 from ipam.stores import Ask, Owner, match
 from ipam.stores.boot import boot_id
 from ipam.stores.journal import LEASED, LEASING, RELEASING, Intent, intent
-from ipam.stores.leasing import Leasing, is_certain
+from ipam.stores.leasing import Leasing
 from ipam.stores.objects import Objects
 from ipam.stores.places import address_of, found_in, give_back, key_of, leases, place
 from ipam.stores.pool import key, readable, slice_of
@@ -94,8 +94,11 @@ class KubernetesStore:
                 else:
                     released = self._release(entry, known.now(RELEASING), self._objects)
             except CniError as error:
+                if known is None:
+                    log.warning("what another node has leased is not sought", reason=error)
+                    return 0
                 log.warning("addresses not released yet: a later call will", reason=error)
-                if entry.intent is None and known is not None:
+                if entry.intent is None:
                     entry.begin(known)
                 return 0
         self._settle_others()
@@ -105,21 +108,26 @@ class KubernetesStore:
         """See Store.keep_only; of what no journal of this node knows, nothing is released."""
         released = 0
         failure: CniError | None = None
-        for attachment in self._journal.of_network(network):
-            if (attachment.container_id, attachment.ifname) in valid:
+        stale = [
+            each
+            for each in self._journal.of_network(network)
+            if (each.container_id, each.ifname) not in valid
+        ]
+        for entry in self._journal.at_rest(stale):  # not what a call leases at this moment
+            if entry.intent is None:
                 continue
-            with self._journal.entry(attachment) as entry:
-                if entry.intent is None:
-                    continue
-                try:
-                    known = entry.intent.now(RELEASING)
-                    released += self._release(entry, known, self._objects)
-                except CniError as error:
-                    failure = error
+            try:
+                released += self._release(entry, entry.intent.now(RELEASING), self._objects)
+            except CniError as error:
+                failure = error
         self._settle_others()
         if failure is not None:
             raise failure
         return released
+
+    def leased_here(self, attachment: Attachment) -> bool:
+        """See Store.leased_here."""
+        return self._journal.read(attachment) is not None
 
     def probe(self) -> None:
         """See Store.probe."""
@@ -157,7 +165,8 @@ class KubernetesStore:
         leasing = Leasing(
             self._objects,
             owner,
-            write=lambda new: entry.begin(begun.now(LEASING, (*begun.places, new))),
+            shared,
+            write=lambda new: entry.begin(begun.now(LEASING, (*begun.places, *new))),
             is_anothers=lambda name, address: self._is_anothers(owner.attachment, name, address),
         )
         begun = intent(owner, tuple(kept))
@@ -166,6 +175,8 @@ class KubernetesStore:
         found = [had.get(lease) if lease else None for lease in match(asks, list(had))]
         missing = [slot for slot, each in enumerate(found) if each is None]
         if not missing:
+            if entry.intent is not None and entry.intent.owner != owner:
+                entry.finish(begun.now(LEASED))  # started again: its network namespace is another
             return [address_of(each) for each in found if each is not None]
         searched = [place(shared[slot][0], asks[slot], slot) for slot in missing]
         begun = begun.now(LEASING, (*kept, *searched))
@@ -179,9 +190,9 @@ class KubernetesStore:
                 own.append(new)
         except BaseException as error:
             with signals.blocked():
-                if not is_certain(error):
+                if not (is_certain := leasing.is_certain(error)):
                     self._note(entry, begun, leasing.touched)
-                if leasing.undo() and is_certain(error):
+                if leasing.undo() and is_certain:
                     self._finish(entry, begun, kept)
             raise
         own += [each for each in kept if each.address is None]

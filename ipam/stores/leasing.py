@@ -22,21 +22,24 @@ from ipam.stores.pool import (
     is_over,
     podref,
     reservation_name,
+    reserved_address,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ipam.stores import Ask
+    from ipam.stores import Ask, Hold
     from ipam.stores.journal import Place
     from ipam.stores.objects import Objects
     from ipam.stores.pool import Key
 
-_ROUNDS = 200  #: of choosing an address that turns out to be another's
+_ROUNDS = 200  #: of a claim that others are faster than
+_ONE_BY_ONE = 8  #: addresses that other pools have, before they are asked for all they have
 _SPREAD = 16  #: lowest free addresses to choose among after a collision; doubled with each
 _WIDEST = 128
 _PAUSE, _LONGEST_PAUSE = 0.005, 0.1  #: seconds at most before the pool is read again; doubled
 _SWEPT = 16  #: holds that have run out, cleared beside a claim
+_SWEPT_KEPT = 2  #: of them, those with a reservation: two requests each
 _LARGE = 4000  #: allocations of a pool from which on a warning says so
 
 
@@ -56,16 +59,21 @@ class Leasing:
         self,
         objects: Objects,
         owner: Owner,
-        write: Callable[[Place], None],
+        asks: Sequence[tuple[Key, Ask]],
+        write: Callable[[Sequence[Place]], None],
         is_anothers: Callable[[str, int], bool],
     ) -> None:
-        """`write` notes durably what would be lost when the process died behind it.
+        """`asks` are all of the call, each with its pool.
+
+        `write` notes durably what would be lost when the process died behind it.
 
         `is_anothers` tells whether another attachment of this node has (pool, address).
         """
         self._objects = objects
         self._owner = owner
+        self._asks = asks
         self._write = write
+        self._written: list[Place] = []
         self._is_anothers = is_anothers
         self._pools: dict[str, Pool] = {}
         self._made: list[_Made] = []
@@ -90,12 +98,13 @@ class Leasing:
         if ask.unique:
             denied = self._elsewhere(key, ask, own)
         used = {each.address for each in own if each.extra["pool"] == key.name} - {None}
-        collisions = 0
-        for _ in range(_ROUNDS):
+        beside = [each.range for where, each in self._asks if where == key]
+        collisions = refusals = 0
+        while collisions < _ROUNDS:
             pool, now = self.pool(key), int(time.time())
             choice = choose(
                 pool, self._owner, ask, now=now, used=used,  # type: ignore[arg-type]
-                denied=denied, spread=_spread(collisions),
+                denied=denied, beside=beside, spread=_spread(collisions),
             )  # fmt: skip
             address = choice.address
             if choice.is_own and self._is_anothers(key.name, address):
@@ -108,14 +117,20 @@ class Leasing:
                 if before is not None and not self._may_take(before, key, address, now):
                     denied[address] = _reserved(ask, address, before)
                     self._leave(key, choice)
+                    refusals += 1
+                    if refusals == _ONE_BY_ONE:
+                        denied |= self._reserved_by_others(key, ask, now)
                     continue
-            if not self._take(pool, ask, slot, choice, now):
+            was, held = _replaced(pool, choice, before, now)
+            new = place(key, ask, slot, address, was=was, held=held)
+            swept = [] if collisions else self._sweep(pool, address, now)
+            if not self._take(pool, new, choice, swept):
                 collisions += 1
                 _pause(collisions)
                 continue
             got = None
             if ask.unique:
-                self.touched.append(place(key, ask, slot, address, was=_was(pool, choice)))
+                self.touched.append(new)
                 self._made[-1] = self._made[-1]._replace(name=name, before=before)
                 got = self._reserve(name, before, key, address, now)
                 if got is None:
@@ -124,10 +139,17 @@ class Leasing:
                     self._made.pop()
                     del self._pools[key.name]
                     continue
-            return place(key, ask, slot, address, got)
+            return place(key, ask, slot, address, got, held=held)
         raise CniError(
             Code.TRY_AGAIN_LATER, f"no address of IPPool {key.name}: others were always faster"
         )
+
+    def is_certain(self, error: BaseException) -> bool:
+        """Whether the server cannot do later what it has not said to have done."""
+        if isinstance(error, ApiError):
+            # whatever it says: an earlier try of the same change may still be waiting
+            return not self._made
+        return isinstance(error, CniError) and error.code != Code.TRY_AGAIN_LATER
 
     def undo(self) -> bool:
         """Give back what this call has claimed; False when something of it may be left."""
@@ -141,16 +163,17 @@ class Leasing:
                 return False
         return True
 
-    def _take(self, pool: Pool, ask: Ask, slot: int, choice: Choice, now: int) -> bool:
+    def _take(self, pool: Pool, new: Place, choice: Choice, swept: list[Change]) -> bool:
         """Write the choice into the pool; False when another was faster."""
         key, address = pool.key, choice.address
-        if was := _was(pool, choice):
-            self._write(place(key, ask, slot, address, was=was, is_new=True))
+        if new.extra["was"] or new.extra["held"]:
+            self._written.append(new._replace(extra={**new.extra, "is_new": True}))
+            self._write(self._written)
         change = Change(address, choice.found, self._mine)
         self._made.append(_Made(key, change))
         if choice.found == self._mine:  # by a call of which we know nothing
             return True
-        changed = self._objects.change(key, [change, *_sweep(pool, address, now)])
+        changed = self._objects.change(key, [change, *swept])
         if changed is None:
             del self._pools[key.name]
             # an answer may have been lost, and the change been made
@@ -167,6 +190,48 @@ class Leasing:
                 allocations=len(changed.allocations),
             )
         return True
+
+    def _sweep(self, pool: Pool, address: int, now: int) -> list[Change]:
+        """Holds that have run out: whoever leases in a pool clears some of them."""
+        over = [
+            each
+            for each in pool.holds()
+            if is_over(each, now) and each.address != address and each.address in pool.allocations
+        ]
+        resting = [each for each in over if each.kind == COOLING][:_SWEPT]
+        kept = [each for each in over if each.kind != COOLING][:_SWEPT_KEPT]
+        try:
+            for hold in kept:
+                self._drop_reservation(pool, hold)
+        except CniError as error:
+            log.debug("holds that have run out are not cleared", reason=error)
+            kept = []
+        found = ((each.address, pool.allocations[each.address]) for each in (*resting, *kept))
+        return [Change(*each, None) for each in found]
+
+    def _drop_reservation(self, pool: Pool, hold: Hold) -> None:
+        """First of the two: the pool's allocation is what tells a later call of both."""
+        name = reservation_name(hold.network_name, hold.version, hold.address)
+        found = self._objects.reservation(name)
+        if found is not None and found.containerid == pool.allocations[hold.address].id:
+            self._objects.drop_reservation(name, found)
+
+    def _reserved_by_others(self, key: Key, ask: Ask, now: int) -> dict[int, CniError]:
+        """All that is reserved for others; nothing where they cannot be listed."""
+        try:
+            every = self._objects.reservations()
+        except ApiError as error:
+            log.warning("reservations cannot be listed: one by one is slow", reason=error)
+            return {}
+        version = ask.range.version
+        found = ((reserved_address(ask.network_name, version, name), each) for name, each in every)
+        return {
+            address: _reserved(ask, address, each)
+            for address, each in found
+            if address is not None
+            and ask.range.offers(version, address)
+            and not self._may_take(each, key, address, now)
+        }
 
     def _reserve(
         self, name: str, found: Reservation | None, key: Key, address: int, now: int
@@ -235,14 +300,6 @@ class Leasing:
                 return
 
 
-def is_certain(error: BaseException) -> bool:
-    """Whether the server cannot do later what it has not said to have done."""
-    if isinstance(error, ApiError):
-        # 408 and 429: it was not this try that was late, an earlier one may still be waiting
-        return 400 <= error.status < 500 and error.status not in (408, 429)
-    return isinstance(error, CniError) and error.code != Code.TRY_AGAIN_LATER
-
-
 def _spread(collisions: int) -> int:
     return min(_SPREAD << (collisions - 1), _WIDEST) if collisions else 1
 
@@ -252,18 +309,18 @@ def _pause(collisions: int) -> None:
     signals.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)
 
 
-def _sweep(pool: Pool, address: int, now: int) -> list[Change]:
-    """Holds that have run out: whoever leases in a pool clears some of them."""
-    over = [each.address for each in pool.holds() if is_over(each, now)]
-    found = [each for each in over if each != address and each in pool.allocations]
-    return [Change(each, pool.allocations[each], None) for each in found[:_SWEPT]]
+def _replaced(pool: Pool, choice: Choice, before: Reservation | None, now: int) -> tuple[str, str]:
+    """The ids of the holds that a choice replaces, of this pool and of another.
 
-
-def _was(pool: Pool, choice: Choice) -> str:
-    """The id of the hold that a choice replaces, if it is to come back; else empty."""
+    Empty for none, and for one that is not to come back.
+    """
     hold = pool.hold(choice.address)
-    is_kept = hold is not None and hold.kind != COOLING and choice.found is not None
-    return choice.found.id if is_kept and choice.found else ""
+    if hold is not None:
+        is_kept = hold.kind != COOLING and choice.found is not None
+        return choice.found.id if is_kept and choice.found else "", ""
+    elsewhere = hold_of(pool.key, choice.address, before) if before else None
+    is_kept = elsewhere is not None and not is_over(elsewhere, now)
+    return "", before.containerid if is_kept and before else ""
 
 
 def _reserved(ask: Ask, address: int, found: Reservation | None) -> CniError:

@@ -11,6 +11,7 @@ from ipam.stores import (
     COOLING,
     RESERVED,
     STAYS_RESERVED,
+    STICKY,
     Ask,
     Hold,
     Lease,
@@ -20,13 +21,14 @@ from ipam.stores import (
     held,
     refused,
     taken,
+    withheld,
 )
 from ipam.stores.holds import Holds
 from ipam.stores.runs import Runs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: seconds that addresses rest whose containers a boot has ended: podman starts them again
 REST_AFTER_BOOT = 600
@@ -82,21 +84,30 @@ class Ledger:
                 for lease in self._read(f"WHERE {others}", self._boot_id):
                     self.drop(lease, rest=REST_AFTER_BOOT)
 
-    def take(self, owner: Owner, ask: Ask, slot: int) -> int:
-        """Lease an address, see Store.lease. Raises CniError 100."""
-        address = self._choose(owner, ask)
+    def renew(self, owner: Owner) -> None:
+        """Its leases are of the namespace that it has now: podman starts a container again, with
+        the same ID.
+        """
+        if not owner.netns:
+            return
+        self._connection.execute(
+            "UPDATE lease SET node = ?, netns = ?, boot_id = ?, created = ?"
+            " WHERE network = ? AND container_id = ? AND ifname = ? AND netns <> ?",
+            (owner.node, owner.netns, self._boot_id, self._now, *owner.attachment, owner.netns),
+        )
+
+    def take(self, owner: Owner, ask: Ask, slot: int, asks: Sequence[Ask] = ()) -> int:
+        """Lease an address, see Store.lease; `asks`: all of the call. Raises CniError 100."""
+        address = self._choose(owner, ask, asks or (ask,))
         blob = address.to_bytes(size(ask.range.version))
-        own = [
-            each
-            for each in self._holds.at(ask.network_name, ask.range.version, address)
-            if each.cidr == ask.range.cidr
-        ]
-        sticky = ask.sticky
+        found = self._holds.at(ask.network_name, ask.range.version, address)
+        own = [each for each in found if each.cidr == ask.range.cidr]
+        others = [each for each in found if ask.unique and each not in own]
         if own:  # it is in the runs, and stays there
             self._holds.remove(own[0])
-            sticky = STAYS_RESERVED if own[0].kind == RESERVED else sticky
         else:
             self._occupy(ask.network_name, ask.range.cidr, ask.range.version, address)
+        is_reserved = any(each.kind == RESERVED and each.is_for(owner) for each in own + others)
         self._connection.execute(
             "INSERT INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -113,21 +124,24 @@ class Ledger:
                 owner.netns,
                 self._boot_id,
                 ask.cooldown,
-                sticky,
+                STAYS_RESERVED if is_reserved else ask.sticky,
             ),
         )
+        for each in others:
+            if each.kind == COOLING or each.is_for(owner):
+                self._forget(each)
         return address
 
     def drop(self, lease: Lease, rest: int = 0) -> bool:
-        """Forget a lease. Its address is free again, or held as the lease says, else for `rest`
-        seconds; and free only when no other pool has it too. Whether there was such a lease.
+        """Forget that very lease. Its address is free again, or held as the lease says, else for
+        `rest` seconds; and free only when no other pool has it too. Whether there was such a lease.
         """
         key = (lease.network_name, lease.address.to_bytes(size(lease.version)), lease.cidr)
         row = self._connection.execute(
             "DELETE FROM lease WHERE network_name = ? AND address = ? AND cidr = ?"
-            " AND network = ? AND container_id = ? AND ifname = ? AND created = ?"
+            " AND network = ? AND container_id = ? AND ifname = ? AND created = ? AND netns = ?"
             " RETURNING cooldown, sticky",
-            (*key, *lease.attachment, lease.created),
+            (*key, *lease.attachment, lease.created, lease.netns),
         ).fetchone()
         if row is None:
             return False
@@ -151,11 +165,12 @@ class Ledger:
             if other.kind != COOLING and other.holder != hold.holder:
                 raise refused(hold, f"{other.kind}: it is kept for {other.holder}")
             self._forget(other)
-        for lease in self._leased_at(*place):
+        leases = self._leased_at(*place)
+        for lease in leases:
             owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
             if owner.holder != hold.holder:
                 raise refused(hold, f"leased to container {lease.attachment.container_id}")
-            # its pod has it: it will be reserved when that is over
+        if leases:  # its pod has it: it will be reserved when that is over
             self._connection.execute(
                 "UPDATE lease SET sticky = ? WHERE network_name = ? AND address = ?",
                 (STAYS_RESERVED, hold.network_name, hold.address.to_bytes(size(hold.version))),
@@ -170,13 +185,17 @@ class Ledger:
         found = self._holds.at(network_name, version, address)
         for hold in found:
             self._forget(hold)
-        return bool(found)
+        cancelled = self._connection.execute(
+            "UPDATE lease SET sticky = 0 WHERE network_name = ? AND address = ? AND sticky = ?",
+            (network_name, address.to_bytes(size(version)), STAYS_RESERVED),
+        )
+        return bool(found) or cancelled.rowcount > 0
 
     def _end_holds(self) -> None:
         for hold in self._holds.ended(self._now):
             self._forget(hold)
 
-    def _choose(self, owner: Owner, ask: Ask) -> int:
+    def _choose(self, owner: Owner, ask: Ask, asks: Sequence[Ask]) -> int:
         wanted, pool = ask.range, self._runs(ask.network_name, ask.range.cidr, ask.range.version)
         leased = pool
         if ask.unique:
@@ -184,10 +203,10 @@ class Ledger:
         if ask.wanted is not None:
             self._claim(owner, ask, ask.wanted, leased)
             return ask.wanted
-        if (former := self._former(owner, ask)) is not None:
+        if (former := self._former(owner, ask, asks)) is not None:
             return former
-        if (own := self._holds.waiting_for(owner, ask)) is not None:
-            return own.address
+        if (own := self._waiting(owner, ask, asks)) is not None:
+            return own
         if ask.preferred is not None and wanted.offers(wanted.version, ask.preferred):
             if leased.end(ask.preferred) is None:
                 return ask.preferred
@@ -213,13 +232,25 @@ class Ledger:
         for hold in self._holds.at(ask.network_name, ask.range.version, address):
             if hold.kind != COOLING and not hold.is_for(owner):
                 raise held(ask, text, hold)
-            if hold.cidr != ask.range.cidr:
-                self._forget(hold)
 
-    def _former(self, owner: Owner, ask: Ask) -> int | None:
+    def _waiting(self, owner: Owner, ask: Ask, asks: Sequence[Ask]) -> int | None:
+        """What the pool keeps for the owner, and can give. Raises CniError 100 when a strict one's
+        own cannot be had.
+        """
+        kept = self._holds.waiting_for(owner, ask)
+        shared = [each for each in kept if ask.unique and self._is_shared(each)]
+        for hold in kept:
+            if ask.range.offers(hold.version, hold.address) and hold not in shared:
+                return hold.address
+        for hold in kept if ask.strict else ():
+            if hold.kind != COOLING and (hold in shared or not _is_offered(hold, asks)):
+                raise withheld(ask, hold.version, hold.address, hold.kind)
+        return None
+
+    def _former(self, owner: Owner, ask: Ask, asks: Sequence[Ask]) -> int | None:
         """The address of the pod's earlier container whose DEL has not come; it is this one's now.
 
-        That DEL will find nothing: whereabouts has always done so.
+        That DEL will find nothing: whereabouts has always done so. Raises as `_waiting`.
         """
         if not ask.sticky or not owner.pod_name:
             return None
@@ -238,6 +269,9 @@ class Ledger:
             if ask.range.offers(lease.version, lease.address):
                 self.drop(lease, rest=1)
                 return lease.address
+        for lease in found if ask.strict else ():
+            if not _is_offered(lease, asks):
+                raise withheld(ask, lease.version, lease.address, STICKY)
         return None
 
     def _is_shared(self, hold: Hold) -> bool:
@@ -285,3 +319,12 @@ class Ledger:
             )
             for network, container_id, ifname, name, cidr, blob, *rest in rows
         ]
+
+
+def _is_offered(each: Lease | Hold, asks: Sequence[Ask]) -> bool:
+    """Whether a range of its pool is asked for that hands it out."""
+    pool = (each.network_name, each.cidr)
+    return any(
+        pool == (ask.network_name, ask.range.cidr) and ask.range.offers(each.version, each.address)
+        for ask in asks
+    )

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ipam.stores.pool import Allocation, Key, Pool, Reservation
 
 
+_PAGE = 500  #: objects of a list in one answer
+
+
 class Change(NamedTuple):
     """One address: what was found there, and what is to be there; None for nothing."""
 
@@ -69,6 +72,11 @@ class Objects:
     def reservation(self, name: str) -> Reservation | None:
         document = self._get(self._of("overlappingrangeipreservations", name))
         return None if document is None else shapes.read_reservation(name, document)
+
+    def reservations(self) -> list[tuple[str, Reservation]]:
+        """All of the namespace, each with its name."""
+        found = self._client.items(f"{self._path}/overlappingrangeipreservations?limit={_PAGE}")[0]
+        return [each for each in map(shapes.listed_reservation, found) if each is not None]
 
     def make_reservation(self, name: str, wanted: Reservation) -> Reservation | None:
         """None: there is one."""

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cni.core.errors import CniError, Code
+from cni.kube.failures import ApiError
 from ipam.stores import COOLING, Hold, Lease, Owner, after_release
 from ipam.stores.journal import Place
 from ipam.stores.objects import Change, Objects
@@ -17,6 +18,7 @@ from ipam.stores.pool import (
     hold_id,
     hold_of,
     is_over,
+    listed,
     podref,
     reservation_name,
 )
@@ -38,9 +40,14 @@ def place(
     reservation: Reservation | None = None,
     *,
     was: str = "",
+    held: str = "",
     is_new: bool = False,
 ) -> Place:
-    """An address that an ask has got, or is about to get; `was` is the id of a hold it replaces."""
+    """An address that an ask has got, or is about to get.
+
+    `was` is the id of a hold that it replaces, `held` that of another pool's, whose reservation it
+    has for the time being.
+    """
     extra = {
         "pool": key.name,
         "range": key.cidr,
@@ -51,6 +58,7 @@ def place(
         "sticky": ask.sticky,
         "reservation": [reservation.uid, reservation.version] if reservation else None,
         "was": was,
+        "held": held,
         "is_new": is_new,
     }
     return Place(ask.network_name, ask.range.cidr, ask.range.version, address, extra)
@@ -70,16 +78,21 @@ def address_of(each: Place) -> int:
 
 def leases(intent: Intent) -> list[Lease]:
     """What the attachment has had before the call that the intent is about, and after it."""
-    owner = intent.owner
     return [
-        Lease(
-            owner.attachment, each.network_name, each.cidr, each.version, each.address,
-            owner.pod_namespace, owner.pod_name, owner.pod_uid, owner.node, owner.netns,
-            intent.created,
-        )
+        lease_of(intent, each)
         for each in intent.places
         if each.address is not None and not each.extra["is_new"]
-    ]  # fmt: skip
+    ]
+
+
+def lease_of(intent: Intent, each: Place) -> Lease:
+    """A place of the intent whose address is known."""
+    owner = intent.owner
+    return Lease(
+        owner.attachment, each.network_name, each.cidr, each.version, address_of(each),
+        owner.pod_namespace, owner.pod_name, owner.pod_uid, owner.node, owner.netns,
+        intent.created,
+    )  # fmt: skip
 
 
 def found_in(
@@ -108,6 +121,7 @@ def give_back(objects: Objects, owner: Owner, each: Place, rest: int = 0) -> boo
         kept = pool.hold(address_of(each)) if pool else None
         if kept is not None and (kept.kind == COOLING or not kept.is_for(owner)):
             kept = None
+        kept = kept or _held_elsewhere(objects, key, each)
         _give_back_reservation(objects, owner, each, kept, was_own=was_own, of_pod=of_pod)
     return was_own
 
@@ -115,12 +129,32 @@ def give_back(objects: Objects, owner: Owner, each: Place, rest: int = 0) -> boo
 def _hold(key: Key, owner: Owner, each: Place, rest: int, now: int) -> Hold | None:
     """What becomes of the address by the lease's own rules."""
     kept = after_release(each.extra["cooldown"], each.extra["sticky"], now)
-    if kept is None and rest:
-        kept = COOLING, now + rest
+    if rest and (kept is None or kept[0] == COOLING):
+        kept = COOLING, max(now + rest, kept[1] if kept else 0)
     if kept is None:
         return None
     spot = (key.network_name, key.cidr, key.version, address_of(each))
     return Hold(*spot, kept[0], owner.holder, owner.attachment.ifname, kept[1])
+
+
+def _held_elsewhere(objects: Objects, key: Key, each: Place) -> Hold | None:
+    """The hold of another pool whose reservation the lease had, if that is still there."""
+    said = each.extra.get("held")  # not in what an earlier version wrote
+    hold = hold_of(key, address_of(each), Allocation(said, "", "")) if said else None
+    if hold is None or is_over(hold, int(time.time())):
+        return None
+    try:
+        every = [listed(document, frozenset()) for document in objects.pools()]
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return hold  # who may not list pools cannot look
+    prefix = f"{key.network_name}-" if key.network_name else ""
+    for pool, _ in filter(None, every):
+        found = pool.hold(hold.address) if pool.key.name.startswith(prefix) else None
+        if found is not None and (found.version, hold_id(found)) == (key.version, said):
+            return hold
+    return None
 
 
 def _give_back_to_pool(
@@ -178,7 +212,7 @@ def _give_back_reservation(
             if objects.drop_reservation(name, found):
                 return
         else:
-            kept = Reservation(of_pod or pod, ifname, hold_id(hold), "", "")
+            kept = Reservation(of_pod or pod, hold.ifname, hold_id(hold), "", "")
             if objects.change_reservation(name, found, kept) is not None:
                 return
         found = objects.reservation(name)

@@ -9,7 +9,7 @@ range, which then has a pool of its own. Nothing is asked or written here.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -130,6 +130,17 @@ def reservation_name(network_name: str, version: int, address: int) -> str:
     return f"{network_name}-{name}" if network_name else name
 
 
+def reserved_address(network_name: str, version: int, name: str) -> int | None:
+    """The address of a reservation, by its name; None when it is of another network_name."""
+    said = name.removeprefix(f"{network_name}-") if network_name else name
+    try:
+        found = ip_address(said.replace("-", ":") if version == 6 else said)
+    except ValueError:
+        return None
+    is_it = found.version == version and reservation_name(network_name, version, int(found)) == name
+    return int(found) if is_it else None
+
+
 def hold_id(hold: Hold) -> str:
     """A hold as the `id` of an allocation: the original sees a taken address without a pod."""
     holder, ifname = quote(hold.holder), quote(hold.ifname)  # a colon in one, for one
@@ -202,6 +213,16 @@ def read_reservation(name: str, document: Json) -> Reservation:
     said = [str(spec.get(each) or "") for each in ("podref", "ifname", "containerid")]
     said += [str(metadata.get(each) or "") for each in ("uid", "resourceVersion")]
     return Reservation(*said)
+
+
+def listed_reservation(document: Json) -> tuple[str, Reservation] | None:
+    """A reservation of a list, and its name; None for what is none."""
+    metadata = document.get("metadata")
+    name = str(metadata.get("name")) if isinstance(metadata, dict) else ""
+    try:
+        return name, read_reservation(name, document)
+    except CniError:
+        return None
 
 
 def listed(document: Json, nodes: frozenset[str]) -> tuple[Pool, str] | None:

@@ -11,7 +11,7 @@ from cni.core.types import Attachment
 from ipam.ranges import Range, text
 from ipam.stores import COOLING, RESERVED, Ask, Hold, Lease, Owner, refused
 from ipam.stores.objects import Change
-from ipam.stores.places import give_back, place
+from ipam.stores.places import give_back, lease_of, place
 from ipam.stores.pool import (
     Allocation,
     Reservation,
@@ -39,20 +39,23 @@ class PoolsTool:
         self._objects = objects
         self._journal = journal
         self._slices = slices
+        self._keys: dict[Lease, Key] = {}  #: of the leases last listed
 
     def every(self) -> list[Lease]:
         known = {
-            (each.extra["pool"], each.address): (of, each)
+            (each.extra["pool"], each.address, of.owner.attachment.container_id): (of, each)
             for of in self._journal.every()
             for each in of.places
         }
-        found = [
-            _lease(pool, node, address, each, known.get((pool.key.name, address)))
+        self._keys = {
+            _lease(
+                pool, node, address, each, known.get((pool.key.name, address, each.id))
+            ): pool.key
             for pool, node in self._pools()
             for address, each in pool.allocations.items()
             if hold_of(pool.key, address, each) is None
-        ]
-        return sorted(found, key=_order)
+        }
+        return sorted(self._keys, key=_order)
 
     def holds(self) -> list[Hold]:
         now = int(time.time())
@@ -62,10 +65,15 @@ class PoolsTool:
     def drop(self, lease: Lease) -> bool:
         with self._journal.entry(lease.attachment) as entry:
             known = entry.intent
-            mine = [each for each in known.places if _is_at(each, lease)] if known else []
-            if known is None or not mine:
-                owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
-                return give_back(self._objects, owner, self._place(lease))
+            if known is None:
+                return self._drop_of_others(lease)
+            mine = [
+                each
+                for each in known.places
+                if each.address is not None and lease_of(known, each) == lease
+            ]
+            if not mine:
+                return False  # it was renewed
             dropped = give_back(self._objects, known.owner, mine[0])
             left = tuple(each for each in known.places if each != mine[0])
             if left:
@@ -74,6 +82,26 @@ class PoolsTool:
             else:
                 entry.forget()
             return dropped
+
+    def _drop_of_others(self, lease: Lease) -> bool:
+        """What no journal of this node knows; it was listed, and is in the pool that it was in."""
+        if lease.created:  # this node had leased it, and has released it since
+            return False
+        if not self._keys:
+            self.every()
+        where = self._keys.get(lease)
+        if where is None:
+            return False
+        is_ours_by_now = any(
+            of.owner.attachment[1:] == lease.attachment[1:] and each.extra["pool"] == where.name
+            for of in self._journal.every()
+            for each in of.places
+        )
+        if is_ours_by_now:
+            return False
+        owner = Owner(lease.attachment, lease.pod_namespace, lease.pod_name)
+        ask = Ask(_range(lease.cidr), lease.network_name)
+        return give_back(self._objects, owner, place(where, ask, 0, lease.address))
 
     def reserve(self, hold: Hold) -> None:
         where = self._key(hold.network_name, hold.cidr, hold.version, hold.address)
@@ -140,11 +168,6 @@ class PoolsTool:
         found = [listed(document, nodes) for document in self._objects.pools()]
         return [each for each in found if each is not None]
 
-    def _place(self, lease: Lease) -> Place:
-        where = self._key(lease.network_name, lease.cidr, lease.version, lease.address)
-        wanted = _range(lease.cidr)
-        return place(where, Ask(wanted, lease.network_name), 0, lease.address)
-
     def _key(self, network_name: str, cidr: str, version: int, address: int) -> Key:
         """The pool that has the address: the range's own, or that of a node's slice."""
         whole = _range(cidr)
@@ -161,23 +184,14 @@ class PoolsTool:
 def _lease(
     pool: Pool, node: str, address: int, found: Allocation, known: tuple[Intent, Place] | None
 ) -> Lease:
-    if known is not None and known[0].owner.attachment.container_id == found.id:
-        owner, each, created = known[0].owner, known[1], known[0].created
-        return Lease(
-            owner.attachment, each.network_name, each.cidr, each.version, address,
-            owner.pod_namespace, owner.pod_name, owner.pod_uid, owner.node, owner.netns, created,
-        )  # fmt: skip
+    if known is not None:
+        return lease_of(*known)
     namespace, _, name = found.podref.partition("/")
     where = pool.key
     return Lease(
         Attachment("", found.id, found.ifname), where.network_name, where.cidr, where.version,
         address, namespace, name, node=node,
     )  # fmt: skip
-
-
-def _is_at(each: Place, lease: Lease) -> bool:
-    at = (each.network_name, each.cidr, each.version, each.address)
-    return at == (lease.network_name, lease.cidr, lease.version, lease.address)
 
 
 def _check_hold(wanted: Hold, before: Hold) -> None:

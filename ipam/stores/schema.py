@@ -52,7 +52,8 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-#: older version -> what makes it the present one
+#: older version -> what makes it the present one. What leased without telling its boot is taken for
+#: this boot's: its containers live or not, after the next boot none does
 UPGRADES = {
     1: f"""
 BEGIN IMMEDIATE;
@@ -61,8 +62,9 @@ ALTER TABLE lease ADD COLUMN netns TEXT NOT NULL DEFAULT '';
 ALTER TABLE lease ADD COLUMN boot_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE lease ADD COLUMN cooldown INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lease ADD COLUMN sticky INTEGER NOT NULL DEFAULT 0;
+UPDATE lease SET boot_id = this_boot();
 {_HOLD}
 PRAGMA user_version = {VERSION};
 COMMIT;
-"""
+"""  # noqa: S608 (texts of this module)
 }

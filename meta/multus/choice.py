@@ -92,11 +92,12 @@ def _resolve(
     known = _object(wanted, found)
     if known is not None:
         resolved = nad.network_of(known, subject.conf_dir, subject.version)
-    elif wanted.chain and not confdir.plugins(wanted.chain):
-        return None
     else:
+        document = _document(wanted, subject.conf_dir)
+        if document is None:
+            return None
         name = element.name if element else ""
-        resolved = network.parse(_document(wanted, subject.conf_dir), subject.version, name)
+        resolved = network.parse(document, subject.version, name)
     if element is not None and element.cni_args is not None:
         resolved = with_cni_args(resolved, element.cni_args)
     hint = subject.pod.annotations.get(PREFERRED_IP) if subject.pod else None
@@ -107,11 +108,12 @@ def _resolve(
     return Choice(index, resolved, element, str(known.key), known.resource)
 
 
-def _document(wanted: Wanted, conf_dir: str) -> Json:
-    """What the configuration says of a network, or a file."""
+def _document(wanted: Wanted, conf_dir: str) -> Json | None:
+    """What the configuration says of a network, or a file; None for a chain without a plugin."""
     if wanted.chain:
-        plugins = [{"type": "passthru", "name": "passthru-cni"}, *confdir.plugins(wanted.chain)]
-        return {"name": wanted.file, "plugins": plugins}
+        plugins = confdir.plugins(wanted.chain)
+        first = {"type": "passthru", "name": "passthru-cni"}
+        return {"name": wanted.file, "plugins": [first, *plugins]} if plugins else None
     if wanted.document is not None:
         return wanted.document
     if wanted.selection is not None:  # of an attachment: a name, never a path

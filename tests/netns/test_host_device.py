@@ -341,3 +341,4 @@ def test_status(node: Node) -> None:
     conf = confs.host_device(version="1.1.0", device="not-there-yet")
     node.call("STATUS", conf).ok()
     node.call("STATUS", conf | {"ipam": {"type": "nosuch"}}).error(7)
+    node.call("STATUS", conf | {"device": 7}).error(7)

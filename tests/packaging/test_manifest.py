@@ -83,9 +83,9 @@ def test_the_rights_are_those_that_the_client_needs() -> None:
         ("", "pods/status"): ["patch", "update"],
         ("k8s.cni.cncf.io", "network-attachment-definitions"): ["get"],
         ("", "events"): ["create"],
-        ("whereabouts.cni.cncf.io", "ippools"): ["create", "get", "patch"],
+        ("whereabouts.cni.cncf.io", "ippools"): ["create", "get", "list", "patch"],
         ("whereabouts.cni.cncf.io", "overlappingrangeipreservations"): (
-            ["create", "delete", "get", "patch"]
+            ["create", "delete", "get", "list", "patch"]
         ),
         ("whereabouts.cni.cncf.io", "nodeslicepools"): ["get"],
     }

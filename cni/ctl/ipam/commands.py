@@ -109,8 +109,9 @@ def release(
     short_help="Release leases whose owner is gone without a DEL.",
     help="Release leases whose owner is gone without a DEL: those of an earlier boot, those whose "
     "network namespace is gone, and, with a cluster, those whose pod does not exist or has another "
-    "UID. What only the cluster says has to be seen several times. A lease whose network namespace "
-    "is there is never released. Nothing is judged when the pods cannot be listed, or are none.",
+    "UID. What only the cluster says, or contradicts, has to be seen several times. A lease whose "
+    "network namespace is there is never released. Nothing is judged when the pods cannot be "
+    "listed, are none, or seem to be another node's.",
 )
 def reconcile_leases(
     kubeconfig: Kubeconfig = "",
@@ -158,7 +159,7 @@ def reconcile_leases(
         rules = judge.Rules(strikes, grace)
         released: list[Outcome] = []
         for left in range(strikes if interval else 1, 0, -1):
-            outcomes = reconcile.run(origin, listing, rules, dry_run=dry_run)
+            outcomes = reconcile.run(origin, listing, rules, node=node, dry_run=dry_run)
             released += [each for each in outcomes if each.what == judge.RELEASED]
             kept = [each for each in outcomes if each.what != judge.RELEASED]
             if left == 1 or not any(each.what == judge.WAITING for each in kept):

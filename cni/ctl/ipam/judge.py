@@ -84,6 +84,8 @@ def judge(sight: Sight, *, shares_pools: bool = False) -> Verdict:
     if sight.netns == sandbox.GONE:
         if sight.pod == ABSENT:
             return Verdict(SUSPECT, "its network namespace is gone, and so is its pod")
+        if sight.pod == SAME:
+            return Verdict(SUSPECT, "its network namespace is gone, though its pod exists")
         return Verdict(DEAD, "its network namespace is gone")
     if sight.pod == ABSENT:
         return Verdict(LIVES, "no pod has its name, and it has no UID to be sure")

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cni.core.errors import CniError, describe
+from cni.core.errors import CniError, describe, invalid
 from cni.ctl.ipam import judge, sandbox, strikes
 from cni.ctl.ipam.judge import KEPT, RELEASED, Rules, Sight
 from cni.ctl.leases.source import database
@@ -37,26 +37,35 @@ class Outcome(NamedTuple):
 
 
 def run(
-    source: Source, listing: Listing | None, rules: Rules, *, dry_run: bool = False
+    source: Source,
+    listing: Listing | None,
+    rules: Rules,
+    *,
+    node: str = "",
+    dry_run: bool = False,
 ) -> list[Outcome]:
     """Judge all leases of the store once.
 
-    `listing` is None without a cluster. Raises CniError, and then nothing was judged, when the
-    store or the list cannot be read.
+    `listing` is None without a cluster; `node` is whose pods alone it lists. Raises CniError, and
+    then nothing was judged, when the store or the list cannot be read, or is another node's.
     """
     if dry_run:
-        return _run(source, listing, rules, dry_run=True)
+        return _run(source, listing, rules, node, dry_run=True)
     lock = os.path.join(source.state_dir, "plait", "reconcile.lock")
     with locked(lock, 10, what="the reconciler"):
-        return _run(source, listing, rules, dry_run=False)
+        return _run(source, listing, rules, node, dry_run=False)
 
 
-def _run(source: Source, listing: Listing | None, rules: Rules, *, dry_run: bool) -> list[Outcome]:
+def _run(
+    source: Source, listing: Listing | None, rules: Rules, node: str, *, dry_run: bool
+) -> list[Outcome]:
     store = source.open()
     leases = store.every()
     boots = _boots(source) if source.datastore == "file" else {}
     # after the leases: a lease's pod was there before it
     pods = listing() if listing and leases else None
+    if node:
+        _refuse_pods_of_another(node, leases, pods)
     now = int(time.time())
     identity = source.sections[0].store if source.sections else ("file",)
     before = strikes.read(source.state_dir)
@@ -66,7 +75,7 @@ def _run(source: Source, listing: Listing | None, rules: Rules, *, dry_run: bool
         key = strikes.key(identity, lease)
         sight = Sight(
             boot=boots.get(_place(lease), judge.THIS),
-            netns=_netns(source, lease),
+            netns=_netns(source, store, lease),
             pod=judge.pod_state(lease, pods),
             has_uid=bool(lease.pod_uid),
         )
@@ -79,7 +88,7 @@ def _run(source: Source, listing: Listing | None, rules: Rules, *, dry_run: bool
             decision.strikes.number if decision.strikes else 0,
         )
         if decision.what == RELEASED and not dry_run:
-            outcome = _release(source, store, outcome)
+            outcome = _release(store, outcome)
         if decision.strikes and outcome.what not in (RELEASED, KEPT):
             after[key] = decision.strikes
         outcomes.append(outcome)
@@ -88,23 +97,40 @@ def _run(source: Source, listing: Listing | None, rules: Rules, *, dry_run: bool
     return outcomes
 
 
-def _release(source: Source, store: Store, outcome: Outcome) -> Outcome:
-    lease = outcome.lease
+def _refuse_pods_of_another(
+    node: str, leases: list[Lease], pods: Mapping[str, frozenset[str]] | None
+) -> None:
+    """By the list of another node's pods all of ours would be dead.
+
+    That it is this node's a lease shows that was made under its name, or whose pod is in the list.
+    """
+    states = {judge.pod_state(each, pods) for each in leases}
+    if not states & {judge.ABSENT, judge.OTHER} or judge.SAME in states:
+        return
+    names = {each.node for each in leases}
+    if node not in names:
+        raise invalid(
+            f"--node {node}: is that this node? None of its pods has a lease here",
+            f"the leases are of {', '.join(sorted(filter(None, names))) or 'no known node'}",
+        )
+
+
+def _release(store: Store, outcome: Outcome) -> Outcome:
     try:
-        # podman starts containers again, with the same ID
-        is_same = source.datastore != "file" or lease in store.leases(lease.attachment)
-        if is_same and store.drop(lease):
+        if store.drop(outcome.lease):
             return outcome
     except Exception as error:
         return outcome._replace(what=FAILED, reason=str(describe(error)))
     return outcome._replace(what=KEPT, reason="it is another's by now", strikes=0)
 
 
-def _netns(source: Source, lease: Lease) -> str:
-    """Only this node's namespaces can be seen."""
+def _netns(source: Source, store: Store, lease: Lease) -> str:
+    """Only this node's namespaces can be seen; and of a name there may be several hosts."""
     if source.datastore != "file" and lease.node != source.node:
         return sandbox.UNKNOWN
-    return sandbox.state(lease.netns)
+    state = sandbox.state(lease.netns)
+    is_ours = state != sandbox.GONE or store.leased_here(lease.attachment)
+    return state if is_ours else sandbox.UNKNOWN
 
 
 def _place(lease: Lease) -> tuple[str, str, bytes, str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cni.ctl.leases.selection import Found, Selection
     from cni.ctl.leases.source import Source
-    from ipam.stores import Hold, Lease
+    from ipam.stores import Hold, Lease, Store
 
 
 def release(source: Source, wanted: Selection, *, force: bool = False) -> Iterator[str]:
@@ -25,7 +25,7 @@ def release(source: Source, wanted: Selection, *, force: bool = False) -> Iterat
     store = source.open()
     found = wanted.of(store.every(), store.holds(), source)
     if not force:
-        _refuse_living(source, found)
+        _refuse_living(source, store, found)
     if not found.leases and not found.holds:
         yield "nothing to do: nothing is leased or held that fits"
     for hold in found.holds:
@@ -52,9 +52,9 @@ def owner(lease: Lease) -> str:
     return f"{lease.pod_namespace}/{lease.pod_name}, {container}" if lease.pod_name else container
 
 
-def _refuse_living(source: Source, found: Found) -> None:
+def _refuse_living(source: Source, store: Store, found: Found) -> None:
     for lease in found.leases:
-        reason = _reason(source, lease)
+        reason = _reason(source, store, lease)
         if reason:
             raise CniError(
                 Code.TRY_AGAIN_LATER,
@@ -64,9 +64,10 @@ def _refuse_living(source: Source, found: Found) -> None:
             )
 
 
-def _reason(source: Source, lease: Lease) -> str:
+def _reason(source: Source, store: Store, lease: Lease) -> str:
     """Why a lease may be in use; empty when it is not."""
-    if source.datastore != "file" and lease.node != source.node:
+    is_of_another = source.datastore != "file" and lease.node != source.node
+    if is_of_another or not store.leased_here(lease.attachment):
         return f"whether it is in use, node {lease.node or '(not known)'} would have to say"
     if not lease.netns:
         return "nothing is known of its network namespace"

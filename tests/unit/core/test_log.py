@@ -44,3 +44,20 @@ def test_without_backups_it_begins_anew(file: Path) -> None:
     for _ in range(50):
         log.info("something happened")
     assert [each.name for each in file.parent.iterdir()] in ([], ["log"])
+
+
+def test_a_delegate_without_a_file_leaves_the_limits(file: Path) -> None:
+    """It runs in the process of multus, whose file it writes to."""
+    log.configure("info", str(file), stderr=False, max_size=200, backups=1)
+    log.configure("", "", stderr=False)
+    for _ in range(50):
+        log.info("something happened")
+    assert sorted(each.name for each in file.parent.iterdir()) in (["log", "log.1"], ["log.1"])
+
+
+def test_a_file_of_its_own_has_limits_of_its_own(file: Path) -> None:
+    log.configure("info", str(file.with_name("other")), stderr=False, max_size=200, backups=1)
+    log.configure("info", str(file), stderr=False)
+    for _ in range(50):
+        log.info("something happened")
+    assert [each.name for each in file.parent.iterdir()] == ["log"]

@@ -47,7 +47,7 @@ LEASE = Lease(Attachment("net", "c1", "eth0"), "", "10.0.0.0/24", 4, 1, "default
         (sandbox.UNKNOWN, OTHER, True, SUSPECT),
         (sandbox.UNKNOWN, ABSENT, True, SUSPECT),
         (sandbox.UNKNOWN, UNKNOWN, True, LIVES),
-        (GONE, SAME, True, DEAD),
+        (GONE, SAME, True, SUSPECT),
         (GONE, OTHER, True, SUSPECT),
         (GONE, ABSENT, True, SUSPECT),
         (GONE, UNKNOWN, True, DEAD),

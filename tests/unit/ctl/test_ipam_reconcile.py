@@ -15,6 +15,8 @@ from cni.kube import client
 from tests.unit.ctl.leased import plugin
 
 if TYPE_CHECKING:
+    from ipam.stores import Lease
+    from ipam.stores.file import FileStore
     from tests.apiserver.server import ApiServer
     from tests.unit.ctl.leased import Node, Said
 
@@ -79,8 +81,29 @@ def test_leases_of_an_earlier_boot(
 def test_what_is_another_lease_by_now_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """podman has started the container again, after the leases were read."""
     node.lease(1, netns=str(node.path / "gone"))
-    monkeypatch.setattr(type(node.store), "leases", lambda *_: [])
+    read = type(node.store).every
+
+    def every(store: FileStore) -> list[Lease]:
+        found = read(store)
+        node.lease(1, netns=str(node.path / "there"))
+        return found
+
+    monkeypatch.setattr(type(node.store), "every", every)
+    assert run(node) == {"10.0.0.1": ("kept", "it is another's by now")}
+    monkeypatch.undo()
+    assert [each.netns for each in node.store.every()] == [str(node.path / "there")]
+
+
+def test_a_namespace_that_another_node_may_have(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts have one name and one etcd: who has not leased it cannot see its namespace."""
+    node.lease(1, netns=str(node.path / "gone"))
+    monkeypatch.setattr(type(node.store), "leased_here", lambda *_: False)
     assert done(node) == {"10.0.0.1": "kept"}
+    said = node.run("ipam", "release", "10.0.0.1")
+    assert said.status == 1 and "node node1 would have to say" in said.err
+    assert node.addresses() == ["10.0.0.1"]
 
 
 def test_a_failure_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +151,19 @@ def test_pods_are_judged_by_their_uid(node: Node, api: ApiServer, asked: tuple[s
     }  # fmt: skip
     assert node.addresses() == ["10.0.0.1", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
     assert json.loads((node.state / "plait/strikes.json").read_text())["strikes"] == []
+
+
+def test_a_namespace_is_gone_whose_pod_lives(
+    node: Node, api: ApiServer, asked: tuple[str, ...]
+) -> None:
+    """It may be that we do not see it."""
+    api.pod("default", "p1", uid="u1")
+    node.lease(1, uid="u1", netns=str(node.path / "gone"))
+    assert run(node, *asked)["10.0.0.1"] == (
+        "waiting",
+        "its network namespace is gone, though its pod exists: strike 1 of 3",
+    )
+    assert [done(node, *asked)["10.0.0.1"] for _ in range(2)] == ["waiting", "released"]
 
 
 def test_strikes_have_to_be_in_a_row(node: Node, api: ApiServer, asked: tuple[str, ...]) -> None:
@@ -237,6 +273,39 @@ def test_only_the_pods_of_this_node(node: Node, api: ApiServer, asked: tuple[str
     assert "fieldSelector=spec.nodeName%3Dnode1" in api.requests[-1].path
     failed = node.run("ipam", "reconcile", *asked, "--strikes", "1", "--node", "node9")
     assert failed.status == 1 and "lists no pods" in failed.err
+
+
+def test_the_pods_of_another_node(node: Node, api: ApiServer, asked: tuple[str, ...]) -> None:
+    """A wrong --node: by its list all leases of this one would be dead."""
+    api.pod("default", "p1", uid="new")  # a StatefulSet's, which has moved there
+    node.lease(1, uid="u1")
+    node.lease(2, uid="u2")
+    mine = "UPDATE lease SET node = 'node1' WHERE container_id = 'c2'"
+    others = "UPDATE lease SET node = 'host7'"
+    options = (*asked, "--strikes", "1", "--grace", "0", "--node", "node1")
+    with closing(sqlite3.connect(node.database)) as connection, connection:
+        connection.execute(others)
+    failed = node.run("ipam", "reconcile", *options)
+    assert failed.status == 1 and failed.out == ""
+    assert "--node node1" in failed.err and "host7" in failed.err
+    assert len(node.addresses()) == 2
+    # one lease of that node, or one of its pods, is enough
+    with closing(sqlite3.connect(node.database)) as connection, connection:
+        connection.execute(mine)
+    assert set(done(node, *options, "--dry-run").values()) == {"released"}
+    with closing(sqlite3.connect(node.database)) as connection, connection:
+        connection.execute(others)
+    api.pod("default", "p2", uid="u2")
+    assert done(node, *options) == {"10.0.0.1": "released", "10.0.0.2": "kept"}
+
+
+def test_no_pod_is_needed_where_none_is_named(
+    node: Node, api: ApiServer, asked: tuple[str, ...]
+) -> None:
+    node.lease(1, pod="", netns=str(node.path / "gone"))
+    with closing(sqlite3.connect(node.database)) as connection, connection:
+        connection.execute("UPDATE lease SET node = 'host7'")
+    assert done(node, *asked, "--node", "node1") == {"10.0.0.1": "released"}
 
 
 def test_all_strikes_in_one_run(node: Node, asked: tuple[str, ...]) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from cni.core.errors import CniError
 from ipam.stores.etcd import EtcdStore
-from ipam.stores.etcd_gateway import EtcdSettings, Limits
+from ipam.stores.etcd_gateway import EtcdSettings, Gateway, Limits
 from ipam.stores.etcd_keys import BLOCK
+from ipam.stores.journal import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,38 @@ def reports(process: tuple[int, int]) -> tuple[int, list[Any]]:
     with os.fdopen(process[1], "rb") as pipe:
         lines = [json.loads(line) for line in pipe.read().splitlines(keepends=True)]
     return os.waitstatus_to_exitcode(os.waitpid(process[0], 0)[1]), lines
+
+
+def run_until(step: int, body: Callable[[], object]) -> int:
+    """Run `body` in a process that ends before its request, or change of the journal, `step` / 2;
+    when that is odd, after it. Its exit status: 0 when there are no so many steps.
+    """
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 1
+    try:
+        numbers = itertools.count()
+
+        def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **keys: Any) -> Any:
+                number = next(numbers)
+                if 2 * number == step:
+                    os._exit(9)
+                result = function(*args, **keys)
+                if 2 * number + 1 == step:
+                    os._exit(9)
+                return result
+
+            return call
+
+        Gateway._exchange = dying(Gateway._exchange)  # type: ignore[method-assign]
+        for name in ("begin", "finish", "forget"):
+            setattr(Entry, name, dying(getattr(Entry, name)))
+        body()
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def code_of(call: Callable[[], object]) -> int:

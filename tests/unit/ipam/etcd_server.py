@@ -60,9 +60,13 @@ def certificates(directory: Path) -> Certificates:
 class EtcdServer:
     """One member; its data outlives it. With certificates it asks for one of the client."""
 
-    def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
+    def __init__(
+        self, directory: Path, certificates: Certificates | None = None, token_ttl: int = 2
+    ) -> None:
+        """`token_ttl`: seconds after which etcd forgets a user's token that is not used."""
         self._directory = directory
         self._certificates = certificates
+        self._token_ttl = token_ttl
         self._port, self._peer_port = free_port(), free_port()
         scheme = "https" if certificates else "http"
         self.url = f"{scheme}://127.0.0.1:{self._port}"
@@ -75,7 +79,8 @@ class EtcdServer:
             f"--data-dir={self._directory}/data",
             f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
             f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}", "--unsafe-no-fsync", "--auth-token-ttl=2",
+            f"--initial-cluster=default={peer}", "--unsafe-no-fsync",
+            f"--auth-token-ttl={self._token_ttl}",
         ]  # fmt: skip
         if self._certificates:
             made = self._certificates

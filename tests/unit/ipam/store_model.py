@@ -114,7 +114,7 @@ class Model:
                 )  # fmt: skip
                 place = (ask.network_name, ask.range.version, address)
                 was = self.places.get(place)
-                is_reserved = was and _is_reserved(was) and _cidr(was) == lease.cidr
+                is_reserved = was and _is_reserved(was)
                 sticky = STAYS_RESERVED if is_reserved else ask.sticky
                 self.places[place] = Taken(lease, slot, ask.cooldown, sticky)
         return given
@@ -158,7 +158,11 @@ class Model:
 
     def unreserve(self, place: Place) -> bool:
         self._end_holds()
-        if isinstance(self.places.get(place), Hold):
+        there = self.places.get(place)
+        if isinstance(there, Taken) and _is_reserved(there):
+            self.places[place] = there._replace(sticky=0)
+            return True
+        if isinstance(there, Hold):
             del self.places[place]
             return True
         return False

@@ -8,15 +8,22 @@ import signal
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cni.core.errors import CniError, Code
 from ipam.stores import Ask
-from ipam.stores.etcd_gateway import Gateway, Limits
-from ipam.stores.journal import Entry
-from tests.unit.ipam.etcd_cluster import PATIENT, SHORT, Cluster, child, code_of, reports
+from ipam.stores.etcd_gateway import Limits
+from tests.unit.ipam.etcd_cluster import (
+    PATIENT,
+    SHORT,
+    Cluster,
+    child,
+    code_of,
+    reports,
+    run_until,
+)
 from tests.unit.ipam.etcd_fixtures import *  # noqa: F403
 from tests.unit.ipam.etcd_proxy import CUT, HOLD, PASS, REFUSE, Proxy, is_change
 from tests.unit.ipam.etcd_server import EtcdServer
@@ -185,38 +192,6 @@ class TestKilled:
         assert leased(cluster.store()) == [("new", "10.0.0.3")]
         assert lease(cluster.store(), "c1", Ask(NET)) == ["10.0.0.1"]
         assert lease(cluster.store(), owner("c9", "web-0"), Ask(NET)) == ["10.0.0.2"]
-
-
-def run_until(step: int, body: Callable[[], object]) -> int:
-    """Run `body` in a process that ends before its request, or change of the journal, `step` / 2;
-    when that is odd, after it. Its exit status: 0 when there are no so many steps.
-    """
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    status = 1
-    try:
-        numbers = itertools.count()
-
-        def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **keys: Any) -> Any:
-                number = next(numbers)
-                if 2 * number == step:
-                    os._exit(9)
-                result = function(*args, **keys)
-                if 2 * number + 1 == step:
-                    os._exit(9)
-                return result
-
-            return call
-
-        Gateway._exchange = dying(Gateway._exchange)  # type: ignore[method-assign]
-        for name in ("begin", "finish", "forget"):
-            setattr(Entry, name, dying(getattr(Entry, name)))
-        body()
-        status = 0
-    finally:
-        os._exit(status)
 
 
 class TestManyProcesses:

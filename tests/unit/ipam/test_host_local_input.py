@@ -107,7 +107,7 @@ BAD: list[tuple[Json | None, tuple[str, ...]]] = [
 def test_configuration(net: Network, ipam: Json | None, texts: tuple[str, ...]) -> None:
     text = net.call("ADD", ipam).error(7)
     assert all(each in text for each in texts), text
-    status = net.call("STATUS", ipam, cniVersion="1.1.0").error(50)
+    status = net.call("STATUS", ipam, cniVersion="1.1.0").error(7)
     assert status == text
     assert not net.state.exists()
     net.delete(ipam)
@@ -156,6 +156,8 @@ def test_resolv_conf(net: Network, path: str) -> None:
     text = net.call("ADD", {**GOOD, "resolvConf": path}).error(5)
     assert "ipam.resolvConf" in text
     assert path in text
+    ipam = {**GOOD, "resolvConf": path}
+    assert net.call("STATUS", ipam, cniVersion="1.1.0").error(50) == text
     assert not net.leases()
 
 

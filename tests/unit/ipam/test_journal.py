@@ -54,7 +54,6 @@ def test_a_life(opened: Callable[[], Journal], attachment: Attachment, tmp_path:
     assert opened().every() == [new._replace(state=LEASED, places=(PLACE,))]
     assert opened().of_network(attachment.network) == [attachment]
     assert opened().of_network("other") == []
-    assert journal.is_recorded(str(tmp_path), attachment)
     with opened().entry(attachment) as entry:
         assert entry.intent is not None
         entry.begin(entry.intent.now(RELEASING))
@@ -66,7 +65,6 @@ def test_a_life(opened: Callable[[], Journal], attachment: Attachment, tmp_path:
         assert entry.intent is None
     assert opened().read(attachment) is None
     assert opened().every() == []
-    assert not journal.is_recorded(str(tmp_path), attachment)
     left_behind = [each for each in tmp_path.rglob("*") if each.is_file()]
     assert {each.name for each in left_behind} <= {"boot", "boot.lock"}
 

@@ -19,6 +19,7 @@ from tests.unit.ipam.store_world import (
     NET,
     NET6,
     SMALL,
+    clock,  # noqa: F401
     held,
     ip,
     lease,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from ipam.stores.kubernetes import KubernetesStore
     from tests.unit.ipam.pools import Cluster
+    from tests.unit.ipam.store_world import Clock
 
     Act = Callable[[KubernetesStore], object]
 
@@ -216,6 +218,79 @@ def test_an_add_of_what_is_reserved(cluster: Cluster) -> None:
         assert store.holds() == [kept]
 
     at_every_step(cluster, lambda store: lease(store, WHO, Ask(SMALL)), check)
+
+
+def test_an_add_of_two_that_are_kept(cluster: Cluster) -> None:
+    """Both are kept again, also when the lease itself is not to be."""
+    wishes = Ask(NET, sticky=FOR_EVER), Ask(NET6, sticky=FOR_EVER)
+    lease(cluster.store(), WHO, *wishes)
+    release(cluster.store(), WHO)
+    kept = {(STICKY, "10.0.0.1"), (STICKY, "fd00::1")}
+    assert held(cluster.store()) == kept
+
+    def check() -> None:
+        store = settled(cluster)
+        if cluster.journal().read(WHO.attachment) is None:
+            assert held(store) == kept
+        assert lease(store, WHO, *wishes) == ["10.0.0.1", "fd00::1"]
+        assert release(store, WHO) == 2
+        if held(store) != kept:  # the ADD was done
+            lease(store, WHO, *wishes)
+            store.release(WHO.attachment)
+
+    at_every_step(cluster, lambda store: lease(store, WHO, Ask(NET), Ask(NET6)), check)
+
+
+def test_an_add_of_what_another_pool_reserves(cluster: Cluster) -> None:
+    kept = reservation("10.0.0.3", "web-0", NET)
+    cluster.store().reserve(kept)
+    before = cluster.reservation("10.0.0.3")
+    wish = Ask(SMALL, wanted=ip("10.0.0.3"))
+
+    def check() -> None:
+        store = settled(cluster)
+        release(store, WHO)
+        assert cluster.reservation("10.0.0.3") == before
+        assert cluster.reservations() == ["10.0.0.3"]
+        assert store.holds() == [kept]
+        assert leased(store) == []
+
+    at_every_step(cluster, lambda store: lease(store, WHO, wish), check)
+
+
+def test_a_del_of_what_another_pool_reserves(cluster: Cluster) -> None:
+    cluster.store().reserve(reservation("10.0.0.3", "web-0", NET))
+    before = cluster.reservation("10.0.0.3")
+    wish = Ask(SMALL, wanted=ip("10.0.0.3"))
+    lease(cluster.store(), WHO, wish)
+
+    def check() -> None:
+        store = settled(cluster)
+        if cluster.journal().read(WHO.attachment) is None:
+            assert cluster.reservation("10.0.0.3") == before
+        assert lease(store, WHO, wish) == ["10.0.0.3"]
+
+    at_every_step(cluster, lambda store: release(store, WHO), check)
+
+
+def test_an_add_that_clears_what_has_run_out(cluster: Cluster, clock: Clock) -> None:
+    """First the reservation: the pool's entry is what tells of both."""
+    old = owner("old", "web-1")
+
+    def keep() -> None:
+        lease(cluster.store(), old, Ask(NET, sticky=60, wanted=ip("10.0.0.7")))
+        release(cluster.store(), old)
+        clock.pass_by(61)
+
+    def check() -> None:
+        lease(cluster.store(), "other", Ask(NET))
+        release(cluster.store(), "other")
+        release(cluster.store(), WHO)
+        nothing(cluster)
+        keep()
+
+    keep()
+    at_every_step(cluster, lambda store: lease(store, WHO, Ask(NET)), check)
 
 
 def test_an_add_that_takes_over(cluster: Cluster) -> None:

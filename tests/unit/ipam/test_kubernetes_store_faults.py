@@ -240,13 +240,40 @@ def test_a_404_of_a_proxy_is_no_pool_that_is_gone(cluster: Cluster) -> None:
     assert is_clean(cluster)
 
 
-def test_who_may_not(cluster: Cluster) -> None:
+def test_who_may_not(cluster: Cluster, clock: Clock) -> None:
     lease(cluster.store(), WEB, Ask(NET))
     cluster.api.forbid(cluster.api.user, "create", "overlappingrangeipreservations")
     with pytest.raises(CniError, match="forbidden") as caught:
         lease(cluster.store(), "c2", Ask(NET))
     assert caught.value.code == Code.INVALID_CONFIG
     assert cluster.ids() == {"1": "c1"}
+    clock.pass_by(100)
+    release(cluster.store(), "somebody")
+    assert len(cluster.journal().every()) == 1
+
+
+def test_who_may_not_even_look(cluster: Cluster) -> None:
+    """Nothing was asked for that could come later."""
+    cluster.api.forbid(cluster.api.user, "get", "ippools")
+    with pytest.raises(CniError, match="forbidden"):
+        lease(cluster.store(), WEB, Ask(NET))
+    assert is_clean(cluster)
+
+
+def test_a_try_that_is_late_and_one_that_is_refused(cluster: Cluster, clock: Clock) -> None:
+    """The refusal is the second try's: the first may still be carried out."""
+    lease(cluster.store(), "first", Ask(NET, unique=False))
+    cluster.api.fail(1, method="PATCH", path=POOLS, status=503)
+    cluster.api.fail(1, method="PATCH", path=POOLS, status=403)
+    with pytest.raises(CniError):
+        lease(cluster.store(), WEB, Ask(NET, unique=False))
+    late = {"id": "c1", "podref": "default/web-0", "ifname": "eth0"}
+    cluster.pool({**cluster.allocations(), "2": late})
+    clock.pass_by(70)
+    release(cluster.store(), "somebody")
+    assert cluster.ids() == {"1": "first"}
+    clock.pass_by(10)
+    release(cluster.store(), "somebody")
     assert len(cluster.journal().every()) == 1
 
 

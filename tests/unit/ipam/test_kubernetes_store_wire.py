@@ -233,13 +233,13 @@ def test_a_range_as_others_may_write_it(cluster: Cluster) -> None:
 
 
 def test_an_orphan_costs_one_request(cluster: Cluster) -> None:
-    for number in range(1, 9):
+    for number in range(1, 8):
         cluster.reserve(f"10.0.0.{number}", podref=f"default/gone-{number}")
     store = cluster.store()
-    lease(store, "c0", Ask(NET, wanted=ip("10.0.0.9")))
+    lease(store, "c0", Ask(NET, wanted=ip("10.0.0.8")))
     cluster.api.clear()
-    assert lease(store, WEB, Ask(NET)) == ["10.0.0.10"]
-    assert len(cluster.api.requests) == 4 + 8
+    assert lease(store, WEB, Ask(NET)) == ["10.0.0.9"]
+    assert len(cluster.api.requests) == 4 + 7
 
 
 def test_a_reservation_of_the_same_pod_for_another_interface(cluster: Cluster) -> None:
@@ -294,6 +294,18 @@ def test_no_list_and_no_lease(cluster: Cluster) -> None:
 
 
 # who has left
+
+
+@pytest.mark.parametrize(("cooldown", "rest"), [(0, 600), (5, 600), (900, 900)])
+def test_the_longer_rest_counts_after_a_boot(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, clock: Clock, cooldown: int, rest: int
+) -> None:
+    for boot in ("before", "now"):
+        for module in ("journal", "kubernetes"):
+            monkeypatch.setattr(f"ipam.stores.{module}.boot_id", lambda boot=boot: boot)
+        lease(cluster.store(), owner(boot), Ask(NET, cooldown=cooldown))
+    (hold,) = cluster.store().holds()
+    assert (hold.holder, hold.until - int(clock.now)) == ("before", rest)
 
 
 def test_after_a_boot(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """64 writers, 20,000 allocations and releases, random SIGKILLs: no duplicate, and no leak after GC.
 
 PLAIT_WRITES sets how many allocations and releases there are in all, and then the file store is on
-the disk of the test's directory; PLAIT_SEED repeats the choices of an earlier run, not its timing.
+the disk of the test's directory; so many to a cluster's store take longer than a test may: run them
+with --timeout=0. PLAIT_SEED repeats the choices of an earlier run, not its timing.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def test_file(tmp_path: Path) -> None:
 
 
 def test_etcd(tmp_path: Path) -> None:
-    size = Size(writers=16, writes=WRITES or 500, kills=6, nodes=4)
+    size = Size(writers=16, writes=500, kills=6, nodes=4)
+    if WRITES:
+        size = Size(writers=64, writes=WRITES, kills=WRITES // 200, nodes=4)
     server = EtcdServer(tmp_path)
 
     @contextmanager
@@ -113,7 +116,9 @@ def test_etcd(tmp_path: Path) -> None:
 
 
 def test_kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    size = Size(writers=16, writes=WRITES or 300, kills=5, nodes=4)
+    size = Size(writers=16, writes=300, kills=5, nodes=4)
+    if WRITES:
+        size = Size(writers=64, writes=WRITES, kills=WRITES // 200, nodes=4)
 
     def client() -> Client:
         return Client(partial(access.from_kubeconfig, str(tmp_path / "kubeconfig")), LIMITS)

@@ -139,3 +139,43 @@ def test_a_preferred_address(host: Host, strict: bool, given: str) -> None:
 def test_a_hint_that_fits_no_range_is_passed_over(host: Host, hint: str) -> None:
     expected = "10.0.0.5" if "/" in hint else "10.0.0.1"
     assert add(host, NET, "c1", **prefers(hint)) == expected
+
+
+# reservations that the configuration gets while pods live
+
+
+def with_reservations(**reservations: str) -> dict[str, Any]:
+    listed = {f"shop/{pod.replace('_', '-')}": [text] for pod, text in reservations.items()}
+    return {**NET, "reservations": listed}
+
+
+def repeated(host: Host, conf: dict[str, Any], name: str) -> str:
+    """What an ADD that is repeated gives, after a CHECK of what there is."""
+    before = host.call("ADD", NET, "c1", args=pod(name)).ok()
+    host.call("CHECK", conf, "c1", args=pod(name), prevResult=before).ok()
+    return add(host, conf, "c1", name)
+
+
+def test_an_address_of_a_pod_that_is_now_anothers(host: Host) -> None:
+    assert add(host, NET, "c1", "web-0") == "10.0.0.1"
+    conf = with_reservations(db_0="10.0.0.1")
+    assert repeated(host, conf, "web-0") == "10.0.0.1"
+    host.call("ADD", conf, "c2", args=pod("db-0")).error(100)
+    delete(host, conf, "c1")
+    assert add(host, conf, "c3", "web-0") == "10.0.0.2"
+    assert add(host, conf, "c2", "db-0") == "10.0.0.1"
+
+
+def test_a_pod_that_is_to_have_another_address(host: Host) -> None:
+    """From its next container on."""
+    assert add(host, NET, "c1", "web-0") == "10.0.0.1"
+    conf = with_reservations(web_0="10.0.0.5")
+    assert repeated(host, conf, "web-0") == "10.0.0.1"
+    delete(host, conf, "c1")
+    assert add(host, conf, "c2", "web-0") == "10.0.0.5"
+
+
+def test_what_is_asked_for_by_name_is_not_what_was_reserved(host: Host) -> None:
+    conf = with_reservations(db_0="10.0.0.6")
+    for address in ("10.0.0.2", "10.0.0.3"):
+        assert host.add(conf, "c1", args=f"IP={address}") == [f"{address}/29"]

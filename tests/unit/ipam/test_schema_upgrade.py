@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from ipam.stores import schema
+from ipam.stores import file, schema
 from tests.unit.ipam import ledger_state
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.unit.ipam.harness import Host
 
 NET = {"type": "whereabouts", "range": "10.0.0.0/24"}
@@ -45,12 +47,25 @@ def version_1(host: Host) -> None:
 def test_leases_of_version_1_stay(host: Host) -> None:
     version_1(host)
     assert host.add(NET, "c3") == ["10.0.0.3/24"]
+    first = host.store.every()[0]
+    assert (first.node, first.netns) == ("", "")  # nobody wrote them down then
     assert host.add(NET, "c1") == ["10.0.0.1/24"]
+    assert host.store.every()[0].netns == "/nonexistent/netns"
     host.delete(NET, "c2")
     assert host.add(NET, "c4") == ["10.0.0.2/24"]
     ledger_state.check(host.database)
-    (made,) = host.store.leases(host.store.every()[0].attachment)
-    assert (made.node, made.netns) == ("", "")  # nobody wrote them down then
+
+
+def test_its_leases_end_with_this_boot(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who leased before boots were written down; after the next boot no container is left."""
+    version_1(host)
+    host.delete(NET, "nobody")
+    monkeypatch.setattr(file, "boot_id", lambda: "another")
+    assert host.add(NET, "c3") == ["10.0.0.3/24"]
+    assert list(ledger_state.leases(host.database).values()) == ["c3"]
+    assert {each.address & 0xFF for each in host.store.holds()} == {1, 2}  # podman's may come again
+    assert host.add(NET, "c1") == ["10.0.0.1/24"]
+    ledger_state.check(host.database)
 
 
 def test_it_is_what_a_new_one_is(host: Host) -> None:

@@ -1,5 +1,8 @@
-"""Every store keeps the promises of ipam.stores: the file store's, the others' in their order."""
+"""Every store keeps the promises of ipam.stores; where the cluster's does as the original does,
+test_kubernetes_store says how.
+"""
 
+# ruff: noqa: F811 (fixtures that are imported)
 from __future__ import annotations
 
 import itertools
@@ -10,7 +13,9 @@ import pytest
 from ipam.stores.etcd import EtcdStore
 from ipam.stores.etcd_gateway import EtcdSettings
 from ipam.stores.file import FileStore
+from tests.apiserver.store import Store as Objects
 from tests.unit.ipam.etcd_server import EtcdServer
+from tests.unit.ipam.pools import cluster, started  # noqa: F401
 from tests.unit.ipam.store_model import compare_with_model
 from tests.unit.ipam.store_suite import *  # noqa: F403 (the tests)
 from tests.unit.ipam.store_suite_kept import *  # noqa: F403
@@ -21,6 +26,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipam.stores import Store
+    from tests.unit.ipam.pools import Cluster
+
+_NOT_IN_A_CLUSTER = {
+    "test_ipv4_in_one_pool_is_not_ipv6_of_the_same_number",
+    "test_by_address",
+    "test_without_sticky_there_is_no_taking_over",
+    "test_histories",  # it has a model of its own
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "fresh" in metafunc.fixturenames:
+        stores = ["file_store", "etcd_store", "kubernetes_store"]
+        if metafunc.function.__name__ in _NOT_IN_A_CLUSTER:
+            stores.remove("kubernetes_store")
+        metafunc.parametrize("fresh", stores, indirect=True)
 
 
 @pytest.fixture
@@ -54,7 +75,19 @@ def etcd_store(etcd: EtcdServer, tmp_path: Path) -> Callable[[], Callable[[], St
     return fresh
 
 
-@pytest.fixture(params=["file_store", "etcd_store"])
+@pytest.fixture
+def kubernetes_store(cluster: Cluster) -> Callable[[], Callable[[], Store]]:
+    numbers = itertools.count()
+
+    def fresh() -> Callable[[], Store]:
+        number = next(numbers)
+        cluster.api.world.store = Objects()
+        return lambda: cluster.store(f"node{number}")
+
+    return fresh
+
+
+@pytest.fixture
 def fresh(request: pytest.FixtureRequest) -> Callable[[], Callable[[], Store]]:
     """A function that makes a store, an empty one; it returns a function that opens that."""
     made: Callable[[], Callable[[], Store]] = request.getfixturevalue(request.param)

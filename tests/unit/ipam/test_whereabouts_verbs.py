@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipam import whereabouts as whereabouts_plugin
 from tests.unit.ipam.harness import Host, whereabouts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.ipam.harness import Json
 
 NET = whereabouts("10.0.0.0/24")
@@ -104,6 +107,24 @@ class TestGc:
             ]
         host.call("GC", NET, cniVersion="1.1.0", **more).ok()
 
+    def test_a_broken_database_does_not_stop_the_store_of_the_cluster(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[Any] = []
+
+        class Cluster:
+            def keep_only(self, *arguments: Any) -> int:
+                asked.append(arguments)
+                return 0
+
+        monkeypatch.setattr(whereabouts_plugin, "open_store", lambda *_, **__: Cluster())
+        host.database.parent.mkdir(parents=True)
+        host.database.write_bytes(b"no database, " * 1000)
+        valid: dict[str, Any] = {"cni.dev/valid-attachments": []}
+        reply = host.call("GC", NET, cniVersion="1.1.0", **valid)
+        assert str(host.database) in reply.error(5)
+        assert asked == [("net", frozenset())]
+
     def test_keeps_what_is_valid(self, host: Host) -> None:
         for i in range(1, 6):
             host.add(DUAL, f"c{i}")
@@ -142,3 +163,18 @@ class TestStatus:
 
     def test_a_bad_configuration(self, host: Host) -> None:
         host.call("STATUS", whereabouts("x"), cniVersion="1.1.0").error(7)
+        nowhere = {**NET, "datastore": "etcd"}
+        assert "etcd_host" in host.call("STATUS", nowhere, cniVersion="1.1.0").error(7)
+
+    @pytest.mark.parametrize(("content", "code"), [(None, 50), ("{", 6), ('{"range": 5}', 7)])
+    def test_the_flat_file(
+        self, host: Host, tmp_path: Path, content: str | None, code: int
+    ) -> None:
+        """One that cannot be read may be readable soon."""
+        flat = tmp_path / "whereabouts.conf"
+        if content is None:
+            flat.symlink_to("/proc/1/mem")
+        else:
+            flat.write_text(content)
+        conf = {**NET, "configuration_path": str(flat)}
+        assert str(flat) in host.call("STATUS", conf, cniVersion="1.1.0").error(code)

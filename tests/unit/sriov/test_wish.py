@@ -9,7 +9,7 @@ import pytest
 from cni.core.errors import CniError
 from cni.core.types import Request
 from cni.host.vf import Rate, Settings, Vlan
-from cni.sriov.wish import Wish, misspelt, named_device, parse
+from cni.sriov.wish import Wish, check_keys, misspelt, named_device, parse
 
 DEVICE = "0000:af:06.1"
 
@@ -157,3 +157,10 @@ def test_misspelt_keys_are_noticed() -> None:
 @pytest.mark.parametrize("value", [None, 5, "x", "../..", ["0000:af:06.0"]])
 def test_a_del_does_without_a_device(value: object) -> None:
     assert named_device(Request("DEL", {"deviceID": value}, {})) == ""
+
+
+def test_status_looks_at_all_keys_but_the_device() -> None:
+    """It comes with the pod, by runtimeConfig."""
+    check_keys(Request("STATUS", {"type": "sriov", "vlan": 5}, {}))
+    with pytest.raises(CniError, match='"vlanQoS"'):
+        check_keys(Request("STATUS", {"type": "sriov", "vlanQoS": 5}, {}))
