@@ -12,8 +12,16 @@ def main() -> None:
     name = os.path.basename(sys.argv[0])
     if name in ("__main__.py", "plait"):
         name = sys.argv[1] if len(sys.argv) > 1 else ""
-        if "CNI_COMMAND" not in os.environ and not _is_plugin(name):
+        # `plait trace` starts a plugin, whose variables are there
+        if ("CNI_COMMAND" not in os.environ and not _is_plugin(name)) or name == "trace":
             _end(_tool())
+    # to say what versions there are takes no longer than to hand that over
+    if os.environ.get("CNI_COMMAND", "VERSION") != "VERSION" and getattr(sys, "frozen", False):
+        from cni.agent import client
+
+        status = client.call(name, os.environ)
+        if status is not None:
+            _end(status)
     gc.disable()  # the process is gone before a collection would pay
     from cni.core import skel
 
@@ -27,6 +35,10 @@ def _is_plugin(name: str) -> bool:
 
 
 def _tool() -> int:
+    if sys.argv[1:2] == ["agent"] and "--help" not in sys.argv:
+        from cni.agent import server  # it stays, and is half as big without the tool's modules
+
+        return server.main(sys.argv[2:])
     from cni.ctl import app  # 150 ms of modules that no plugin needs
 
     return app.main(sys.argv[1:])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cni.core import signals
 from cni.core.errors import invalid
 from cni.core.types import Interface
-from cni.host import address, link, neighbour, route, sysctl
+from cni.host import address, link, neighbour, route, sysctl, veth
 from cni.host import bridge as linux_bridge
 from cni.store.lock import locked
 
@@ -115,9 +115,8 @@ class Shared:
             if link.find(self._nl, name) is None:
                 self._links_made.append(name)
                 mtu = [("IFLA_MTU", conf.mtu)] if conf.mtu else []
-                peer = {"attrs": [("IFLA_IFNAME", vlan_port_name(name)), *mtu]}
-                pair = {"attrs": [("VETH_INFO_PEER", peer)]}
-                link.create(self._nl, name, "veth", *mtu, data=pair)
+                peer = veth.peer([("IFLA_IFNAME", vlan_port_name(name)), *mtu])
+                link.create(self._nl, name, "veth", *mtu, data=peer)
             port = link.find(self._nl, vlan_port_name(name))
             if port is not None and not (port.master == bridge.ifindex and port.is_up):
                 link.enslave(self._nl, port, bridge, alias=f"{name} gateway")

@@ -31,6 +31,7 @@ class Modules:
             posix.pread(self._fd, length, 8)
         )
         self._start = 8 + length
+        self.names = self._index.keys()  # the agent imports them all
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None

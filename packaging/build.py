@@ -33,7 +33,7 @@ PACKAGING = ROOT / "packaging"
 #: Python packages of which the executables hold a part
 BUNDLED = (
     *("annotated-doc", "annotated-types", "h2", "hpack", "hyperframe", "netaddr"),
-    *("pydantic", "pydantic_core", "pyroute2", "pyyaml"),
+    *("pydantic", "pydantic_core", "pyyaml"),
     *("rich", "shellingham", "typer", "typing-inspection", "typing_extensions"),
 )
 
@@ -68,6 +68,7 @@ def digest_of_inputs() -> str:
     files = [
         *(file for package in ("cni", "ipam", "meta") for file in (ROOT / package).rglob("*.py")),
         *(file for file in PACKAGING.iterdir() if file.is_file()),
+        *(PACKAGING / "slim").glob("*.py"),
         ROOT / "requirements.lock",
     ]
     digest = hashlib.sha256(sys.version.encode())

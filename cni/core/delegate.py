@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cni.core import log, names, registry, spawn, versions
+from cni.core import log, names, registry, spawn, trace, versions
 from cni.core.dispatch import dispatch
 from cni.core.errors import CniError, Code, invalid
 from cni.core.request import decode_value
@@ -145,13 +145,15 @@ def _ipam_if_present(req: Request, command: str) -> None:
     if not plugin_type:
         return
     try:
-        call(req._replace(command=command), plugin_type)
+        with trace.span(trace.ADDRESSES):
+            call(req._replace(command=command), plugin_type)
     except MissingPluginError as missing:
         log.warning("address not released: the IPAM plugin is gone", reason=missing)
 
 
 def _ipam(req: Request, command: str) -> Result | None:
-    return call(req._replace(command=command), _usable(ipam_type(req)))
+    with trace.span(trace.ADDRESSES):
+        return call(req._replace(command=command), _usable(ipam_type(req)))
 
 
 def _usable(plugin_type: str) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno as _errno
-from enum import IntEnum
 
 
-class Code(IntEnum):
+class Code:
     """Error codes: 1-99 belong to the specification, 100 and up are ours."""
 
     INCOMPATIBLE_VERSION = 1  #: the plugin does not speak the configuration's cniVersion

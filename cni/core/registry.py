@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol, cast
 
+# `typing` itself has to wait until it is known whether a plugin runs, or the tool, which needs more
+# of it than the plugins' own has (packaging/slim)
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
     from cni.core.types import Request, Result
+
+    class Plugin(Protocol):
+        """A plugin is a module with these five functions."""
+
+        def add(self, req: Request) -> Result: ...
+        def check(self, req: Request) -> None: ...
+        def delete(self, req: Request) -> None: ...
+        def gc(self, req: Request) -> None: ...
+        def status(self, req: Request) -> None: ...
+
 
 #: type name -> module; literal, so that a typo fails a test and the freezer sees every name
 PLUGINS = {
@@ -26,17 +40,11 @@ PLUGINS = {
 IPAM = frozenset({"host-local", "static", "whereabouts"})
 
 
-class Plugin(Protocol):
-    """A plugin is a module with these five functions."""
-
-    def add(self, req: Request) -> Result: ...
-    def check(self, req: Request) -> None: ...
-    def delete(self, req: Request) -> None: ...
-    def gc(self, req: Request) -> None: ...
-    def status(self, req: Request) -> None: ...
-
-
 def find(plugin_type: str) -> Plugin | None:
     """The plugin of that type, imported on first use; None for a foreign type."""
-    module = PLUGINS.get(plugin_type)
-    return cast("Plugin", importlib.import_module(module)) if module else None
+    name = PLUGINS.get(plugin_type)
+    if name is None:
+        return None
+    module: Any = importlib.import_module(name)
+    plugin: Plugin = module
+    return plugin

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cni.core import trace
 from cni.core.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def waiting() -> Iterator[None]:
 
 def sleep(seconds: float) -> None:
     """time.sleep that a signal ends."""
-    with waiting():
+    with waiting(), trace.span(trace.WAITING):
         time.sleep(seconds)
 
 

@@ -8,7 +8,7 @@ import json
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from cni.core import log, registry, request, signals, versions
+from cni.core import log, registry, request, signals, trace, versions
 from cni.core.dispatch import dispatch
 from cni.core.errors import CniError, Code, Interrupted, describe
 
@@ -31,13 +31,15 @@ def main(
         stderr.flush()
         return 0
     version = versions.LATEST
+    trace.begin(plugin, environ)
     try:
         signals.install()
         if command == "VERSION":
             reply: Json | None = {"cniVersion": version, "supportedVersions": versions.SUPPORTED}
         else:
             request.check_environment(command, environ)
-            config = request.decode(_read(stdin))
+            with trace.span(trace.VALIDATION):
+                config = request.decode(_read(stdin))
             if (asked := config.get("cniVersion")) in versions.SUPPORTED:
                 version = asked
             req = request.build(command, environ, config)
@@ -49,7 +51,9 @@ def main(
             log.bug(failure)
         reply = _error(describe(failure), version)
         status = 1
-    return _print(reply, stdout) or status
+    status = _print(reply, stdout) or status
+    trace.end(status)
+    return status
 
 
 def about(plugin: str) -> str:

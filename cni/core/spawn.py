@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cni.core import signals
+from cni.core import signals, trace
 from cni.core.errors import CniError, Code
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ def run(
             for fd in (in_read, out_write, err_write):
                 os.close(fd)
         deadline = time.monotonic() + timeout if timeout else None
-        out, err = _converse(in_write, stdin, out_read, err_read, deadline, argv[0])
-        status = _reap(pid, deadline, argv[0])
+        with trace.span(trace.PROCESSES):
+            out, err = _converse(in_write, stdin, out_read, err_read, deadline, argv[0])
+            status = _reap(pid, deadline, argv[0])
         return Completed(os.waitstatus_to_exitcode(status), out, err)
     except BaseException:
         if pid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec, Self
+from typing import TYPE_CHECKING
 
 from cni.core import log, signals
 from cni.core.errors import describe
@@ -10,8 +10,9 @@ from cni.core.errors import describe
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import ParamSpec, Self
 
-P = ParamSpec("P")
+    P = ParamSpec("P")
 
 
 class Undo:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
 import ipaddress
-import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cni.core import signals
 from cni.host import link as links
-from cni.host.rtnl import (
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    RTM_DELADDR,
-    RTM_GETADDR,
-    RTM_NEWADDR,
-    address_message,
-    decoded,
-)
+from cni.host.codecs import ADDRESS, Message
+from cni.host.rtnl import NLM_F_CREATE, NLM_F_EXCL, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR
 
 if TYPE_CHECKING:
     from cni.host.link import Link
-    from cni.host.rtnl import Message, Rtnl
+    from cni.host.rtnl import Rtnl
 
 _SCOPE_GLOBAL = 0
 _NODAD, _DADFAILED, _TENTATIVE = 0x02, 0x08, 0x40
@@ -92,11 +85,11 @@ def list_all(nl: Rtnl) -> list[Address]:
 
 
 def _list(nl: Rtnl, ifindex: int, what: str) -> list[Address]:
-    message = address_message()
+    message = Message(ADDRESS)
     message["index"] = ifindex  # 0 is any; a kernel before 5.0 ignores it
     found = []
     for each in nl.dump(message, RTM_GETADDR, what=what):
-        values = decoded(each, ("IFA_LOCAL", "IFA_ADDRESS", "IFA_FLAGS"))
+        values = each["attrs"]
         ip = values.get("IFA_LOCAL") or values.get("IFA_ADDRESS")
         flags = values.get("IFA_FLAGS", each["flags"])
         found.append(Address(f"{ip}/{each['prefixlen']}", each["scope"], flags, each["index"]))
@@ -132,7 +125,7 @@ def _noted(code: int, text: str, link: Link) -> OSError:
 
 def _message(link: Link, cidr: str) -> Message:
     address = ipaddress.ip_interface(cidr)
-    message = address_message()
+    message = Message(ADDRESS)
     message["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6
     message["prefixlen"] = address.network.prefixlen
     message["index"] = link.ifindex

@@ -9,10 +9,11 @@ advertisement would make the kernel give the address up.
 
 from __future__ import annotations
 
+import _socket as socket
 import fcntl
-import socket
 import struct
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cni.core import log, signals
@@ -72,10 +73,9 @@ def _ready(nl: Rtnl, ifname: str) -> Link | None:
 
 def _announce(sandbox: Sandbox, link: Link, addresses: list[str]) -> None:
     with sandbox.entered():
-        sock = socket.socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM, 0
-        )  # stays there, and hears nothing
-    with sock:
+        # stays there, and hears nothing
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    with closing(sock):
         mac = _ethernet_address(sock, link)
         for each in addresses if mac else ():
             _send(sock, link, mac, each)

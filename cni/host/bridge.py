@@ -5,21 +5,15 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NamedTuple
 
-from cni.host import link
-from cni.host.rtnl import (
-    NLA_F_NESTED,
-    RTM_DELLINK,
-    RTM_GETLINK,
-    RTM_SETLINK,
-    decoded,
-    link_message,
-)
+from cni.host import codecs, link
+from cni.host.codecs import Message
+from cni.host.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_SETLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cni.host.link import Link
-    from cni.host.rtnl import Message, Rtnl
+    from cni.host.rtnl import Rtnl
 
 _AF_BRIDGE = 7
 _MASTER = 1  #: IFLA_BRIDGE_FLAGS: meant for the bridge, not the port's own driver
@@ -37,7 +31,7 @@ class Vlan(NamedTuple):
 def create(nl: Rtnl, name: str, *, mtu: int = 0, vlan_filtering: bool = False) -> None:
     """A new bridge; mtu 0 is the kernel's. Raises FileExistsError when the name is taken."""
     attributes = [("IFLA_MTU", mtu)] if mtu else []
-    data = {"attrs": [("IFLA_BR_VLAN_FILTERING", 1)]} if vlan_filtering else None
+    data = codecs.BRIDGE.encode([("IFLA_BR_VLAN_FILTERING", 1)]) if vlan_filtering else None
     link.create(nl, name, "bridge", *attributes, data=data)
 
 
@@ -52,17 +46,17 @@ def require(found: Link) -> Link:
 
 def filters_vlans(nl: Rtnl, bridge: Link) -> bool:
     """Whether the bridge keeps its VLANs apart."""
-    message = link_message()
+    message = Message(codecs.LINK)
     message["index"] = bridge.ifindex
     what = f'read VLAN filtering of "{bridge.name}"'
-    info = decoded(nl.request(message, RTM_GETLINK, what=what)[0], ("IFLA_LINKINFO",))
-    data = decoded(info.get("IFLA_LINKINFO"), ("IFLA_INFO_DATA",)).get("IFLA_INFO_DATA")
-    return bool(decoded(data, ("IFLA_BR_VLAN_FILTERING",)).get("IFLA_BR_VLAN_FILTERING"))
+    found = nl.request(message, RTM_GETLINK, what=what)[0]["attrs"]
+    data = found.get("IFLA_LINKINFO", {}).get("IFLA_INFO_DATA", b"")
+    return bool(codecs.BRIDGE.decode(data).get("IFLA_BR_VLAN_FILTERING"))
 
 
 def set_vlan_filtering(nl: Rtnl, bridge: Link, *, on: bool) -> None:
-    data = {"attrs": [("IFLA_BR_VLAN_FILTERING", int(on))]}
-    info = {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", data)]}
+    data = codecs.BRIDGE.encode([("IFLA_BR_VLAN_FILTERING", int(on))])
+    info = [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", data)]
     what = f"set VLAN filtering {'on' if on else 'off'}"
     link.change(nl, bridge, ("IFLA_LINKINFO", info), what=what)
 
@@ -72,7 +66,7 @@ def set_port(nl: Rtnl, port: Link, *, hairpin: bool, isolated: bool) -> None:
     settings = [("IFLA_BRPORT_MODE", int(hairpin))]
     if isolated:
         settings.append(("IFLA_BRPORT_ISOLATED", 1))
-    message = _port_message(port.ifindex, ("IFLA_PROTINFO", {"attrs": settings}, NLA_F_NESTED))
+    message = _port_message(port.ifindex, ("IFLA_PROTINFO", settings))
     what = f"set hairpin {'on' if hairpin else 'off'}"
     if isolated:
         what += " and isolation on"
@@ -93,11 +87,9 @@ def get_vlans(nl: Rtnl, port: Link) -> list[Vlan]:
     message = _port_message(0, ("IFLA_EXT_MASK", _RTEXT_FILTER_BRVLAN))
     vlans: list[Vlan] = []
     for each in nl.dump(message, RTM_GETLINK, what=f'list the VLANs of "{port.name}"'):
-        spec = each.get_attr("IFLA_AF_SPEC") if each["index"] == port.ifindex else None
-        if spec is None:
-            continue
+        spec = each["attrs"].get("IFLA_AF_SPEC", b"") if each["index"] == port.ifindex else b""
         begin = 0
-        for info in spec.get_attrs("IFLA_BRIDGE_VLAN_INFO"):
+        for _, info in codecs.BRIDGE_VLANS.pairs(spec):
             if info["flags"] & _RANGE_BEGIN:
                 begin = info["vid"]
                 continue
@@ -108,20 +100,17 @@ def get_vlans(nl: Rtnl, port: Link) -> list[Vlan]:
 
 
 def _change(nl: Rtnl, port: Link, kind: int, vid: int, flags: int, verb: str) -> None:
-    spec = {
-        "attrs": [
-            ("IFLA_BRIDGE_FLAGS", _MASTER),
-            ("IFLA_BRIDGE_VLAN_INFO", {"vid": vid, "flags": flags}),
-        ]
-    }
+    vlan = ("IFLA_BRIDGE_VLAN_INFO", {"vid": vid, "flags": flags})
+    spec = codecs.BRIDGE_FLAGS.encode([("IFLA_BRIDGE_FLAGS", _MASTER)])
+    spec += codecs.BRIDGE_VLANS.encode([vlan])
     nl.request(
         _port_message(port.ifindex, ("IFLA_AF_SPEC", spec)), kind,
         what=f'{verb} VLAN {vid} of bridge port "{port.name}"',
     )  # fmt: skip
 
 
-def _port_message(index: int, *attributes: tuple[object, ...]) -> Message:
-    message = link_message()
+def _port_message(index: int, *attributes: tuple[str, object]) -> Message:
+    message = Message(codecs.LINK)
     message["family"] = _AF_BRIDGE
     message["index"] = index
     message["attrs"] = list(attributes)

@@ -6,6 +6,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cni.host.codecs import BRIDGE_PORT, LINK, Message
 from cni.host.rtnl import (
     NLM_F_APPEND,
     NLM_F_CREATE,
@@ -15,10 +16,7 @@ from cni.host.rtnl import (
     RTM_GETLINK,
     RTM_NEWLINK,
     RTM_NEWLINKPROP,
-    Message,
     Rtnl,
-    decoded,
-    link_message,
 )
 
 if TYPE_CHECKING:
@@ -29,22 +27,6 @@ _IFLA_EXT_MASK_SKIP_STATS = 8
 _NLMSG_HDRLEN = 16  #: bytes
 _IFINFOMSG_INDEX = struct.Struct("=4xi")  #: behind the family and the type of device
 _IFNAME_MAX = 15  #: bytes; alternative names may be longer
-
-_WANTED = frozenset(
-    {
-        "IFLA_IFNAME",
-        "IFLA_ADDRESS",
-        "IFLA_MTU",
-        "IFLA_MASTER",
-        "IFLA_LINK",
-        "IFLA_LINKINFO",
-        "IFLA_IFALIAS",
-        "IFLA_PROP_LIST",
-        "IFLA_OPERSTATE",
-        "IFLA_PROMISCUITY",
-        "IFLA_PARENT_DEV_NAME",
-    }
-)
 
 
 class Link(NamedTuple):
@@ -131,12 +113,14 @@ def _of_master(index: int) -> Message:
     return _message(0, ("IFLA_EXT_MASK", _IFLA_EXT_MASK_SKIP_STATS), ("IFLA_MASTER", index))
 
 
-def create(nl: Rtnl, name: str, kind: str, *attributes: tuple[str, Any], data: Any = None) -> None:
-    """Create a link; raises FileExistsError when the name is taken."""
+def create(
+    nl: Rtnl, name: str, kind: str, *attributes: tuple[str, Any], data: bytes | None = None
+) -> None:
+    """Create a link; `data` is IFLA_INFO_DATA. Raises FileExistsError when the name is taken."""
     info: list[tuple[str, Any]] = [("IFLA_INFO_KIND", kind)]
     if data is not None:
         info.append(("IFLA_INFO_DATA", data))
-    message = _message(0, ("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": info}), *attributes)
+    message = _message(0, ("IFLA_IFNAME", name), ("IFLA_LINKINFO", info), *attributes)
     nl.request(message, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, what=f'create {kind} "{name}"')
 
 
@@ -219,7 +203,7 @@ def add_altnames(nl: Rtnl, link: Link, names: Iterable[str]) -> None:
     """Give the link those alternative names that it has not."""
     missing = [name for name in names if name not in link.altnames]
     if missing:
-        properties = {"attrs": [("IFLA_ALT_IFNAME", name) for name in missing]}
+        properties = [("IFLA_ALT_IFNAME", name) for name in missing]
         message = _message(link.ifindex, ("IFLA_PROP_LIST", properties))
         nl.request(
             message, RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND,
@@ -231,7 +215,7 @@ def drop_altnames(nl: Rtnl, link: Link, names: Iterable[str]) -> None:
     """Take those alternative names away from the link that it has."""
     held = [name for name in names if name in link.altnames]
     if held:
-        properties = {"attrs": [("IFLA_ALT_IFNAME", name) for name in held]}
+        properties = [("IFLA_ALT_IFNAME", name) for name in held]
         nl.request(
             _message(link.ifindex, ("IFLA_PROP_LIST", properties)), RTM_DELLINKPROP,
             what=f'drop alternative names {" ".join(held)} of "{link.name}"',
@@ -239,17 +223,17 @@ def drop_altnames(nl: Rtnl, link: Link, names: Iterable[str]) -> None:
 
 
 def _message(index: int, *attributes: tuple[str, Any]) -> Message:
-    message = link_message()
+    message = Message(LINK)
     message["index"] = index
     message["attrs"] = list(attributes)
     return message
 
 
 def _parse(message: Message) -> Link:
-    attributes = decoded(message, _WANTED)
-    info = decoded(attributes.get("IFLA_LINKINFO"), ("IFLA_INFO_KIND", "IFLA_INFO_SLAVE_DATA"))
-    port = decoded(info.get("IFLA_INFO_SLAVE_DATA"), ("IFLA_BRPORT_MODE", "IFLA_BRPORT_ISOLATED"))
-    altnames = attributes.get("IFLA_PROP_LIST")
+    attributes = message["attrs"]
+    info = attributes.get("IFLA_LINKINFO", {})
+    is_port = info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
+    port = BRIDGE_PORT.decode(info.get("IFLA_INFO_SLAVE_DATA", b"")) if is_port else {}
     return Link(
         ifindex=message["index"],
         name=attributes.get("IFLA_IFNAME", ""),
@@ -260,7 +244,7 @@ def _parse(message: Message) -> Link:
         master=attributes.get("IFLA_MASTER", 0),
         parent=attributes.get("IFLA_LINK", 0),
         alias=attributes.get("IFLA_IFALIAS", ""),
-        altnames=tuple(value for _, value in altnames["attrs"]) if altnames else (),
+        altnames=tuple(name for _, name in attributes.get("IFLA_PROP_LIST", ())),
         operstate=attributes.get("IFLA_OPERSTATE", ""),
         promiscuity=attributes.get("IFLA_PROMISCUITY", 0),
         parent_device=attributes.get("IFLA_PARENT_DEV_NAME", ""),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
-import socket
 from typing import TYPE_CHECKING
 
-from cni.host.rtnl import RTM_DELNEIGH, neighbour_message
+from cni.host.codecs import NEIGHBOUR, Message
+from cni.host.rtnl import RTM_DELNEIGH
 
 if TYPE_CHECKING:
     from cni.host.link import Link
@@ -19,7 +20,7 @@ def forget(nl: Rtnl, link: Link, ip: str) -> None:
     An address given to a new pod has a new MAC, and the host would keep sending to the old one
     until the entry goes stale (containernetworking/plugins#756).
     """
-    message = neighbour_message()
+    message = Message(NEIGHBOUR)
     message["family"] = socket.AF_INET6 if ":" in ip else socket.AF_INET
     message["ifindex"] = link.ifindex
     message["attrs"] = [("NDA_DST", ip)]

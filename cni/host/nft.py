@@ -12,7 +12,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from cni.core import spawn
+from cni.core import spawn, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +105,8 @@ def _run(text: str, *, json_output: bool, what: str) -> str:
     if library is None:
         status, output, complaint = _execute(text, json_output=json_output, what=what)
     else:
-        status, output, complaint = _call(library, text, json_output=json_output)
+        with trace.span(trace.KERNEL):
+            status, output, complaint = _call(library, text, json_output=json_output)
     if status:
         code = errno.ENOENT if "No such file or directory" in complaint else errno.EINVAL
         for number, name in _ERRORS:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
 import ipaddress
-import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from cni.host.rtnl import (
-    NLM_F_CREATE,
-    NLM_F_REPLACE,
-    RTM_DELROUTE,
-    RTM_GETROUTE,
-    RTM_NEWROUTE,
-    decoded,
-    route_message,
-)
+from cni.host.codecs import ROUTE, Message
+from cni.host.rtnl import NLM_F_CREATE, NLM_F_REPLACE, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE
 
 if TYPE_CHECKING:
-    from cni.host.rtnl import Message, Rtnl
+    from cni.host.rtnl import Rtnl
 
 MAIN_TABLE = 254
 _PROTO_BOOT, _PROTO_RA = 3, 9
@@ -86,7 +79,7 @@ def list_routes(nl: Rtnl, *, oif: int = 0, table: int = MAIN_TABLE) -> list[Rout
     """
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
-        message = route_message()
+        message = Message(ROUTE)
         message["family"] = family
         if table:
             message["attrs"] = [("RTA_TABLE", table)]
@@ -106,7 +99,7 @@ def list_routes(nl: Rtnl, *, oif: int = 0, table: int = MAIN_TABLE) -> list[Rout
 
 def advertised_links(nl: Rtnl) -> set[int]:
     """The links out of which an IPv6 route leads that a router advertised."""
-    message = route_message()
+    message = Message(ROUTE)
     message["family"] = socket.AF_INET6
     found = (each for each in _dump(nl, message) if each["proto"] == _PROTO_RA)
     return {hop.oif for each in found for hop in _parse(each, socket.AF_INET6)}
@@ -120,24 +113,10 @@ def _dump(nl: Rtnl, message: Message) -> list[Message]:
         return []
 
 
-_WANTED = frozenset(
-    {
-        "RTA_DST",
-        "RTA_OIF",
-        "RTA_GATEWAY",
-        "RTA_PREFSRC",
-        "RTA_PRIORITY",
-        "RTA_TABLE",
-        "RTA_METRICS",
-        "RTA_MULTIPATH",
-    }
-)
-
-
 def _parse(message: Message, family: int) -> list[Route]:
-    values = decoded(message, _WANTED)
+    values = message["attrs"]
     dst = values.get("RTA_DST") or ("0.0.0.0" if family == socket.AF_INET else "::")  # noqa: S104
-    metrics = decoded(values.get("RTA_METRICS"), ("RTAX_MTU", "RTAX_ADVMSS"))
+    metrics = values.get("RTA_METRICS", {})
     route = Route(
         dst=f"{dst}/{message['dst_len']}",
         oif=values.get("RTA_OIF", 0),
@@ -152,15 +131,12 @@ def _parse(message: Message, family: int) -> list[Route]:
     hops = values.get("RTA_MULTIPATH") or []
     if not hops:
         return [route]
-    return [
-        route._replace(oif=hop["oif"], gw=decoded(hop, ("RTA_GATEWAY",)).get("RTA_GATEWAY", ""))
-        for hop in hops
-    ]
+    return [route._replace(oif=oif, gw=gw) for oif, gw in hops]
 
 
 def _message(route: Route) -> Message:
     network = ipaddress.ip_network(route.dst, strict=False)
-    message = route_message()
+    message = Message(ROUTE)
     message["family"] = socket.AF_INET if network.version == 4 else socket.AF_INET6
     message["dst_len"] = network.prefixlen
     message["table"] = min(route.table, 255)
@@ -185,6 +161,6 @@ def _message(route: Route) -> Message:
         if value
     ]
     if metrics:
-        attributes.append(("RTA_METRICS", {"attrs": metrics}))
+        attributes.append(("RTA_METRICS", metrics))
     message["attrs"] = attributes
     return message

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from cni.host import link
+from cni.host.codecs import VETH
 
 if TYPE_CHECKING:
     from cni.host.link import Link
@@ -21,15 +22,15 @@ def create(
     One request makes both ends in place, so that neither is ever seen under another name.
     Raises FileExistsError, naming the end whose name is taken.
     """
-    peer: list[tuple[str, Any]] = [("IFLA_IFNAME", peer_name), ("IFLA_NET_NS_FD", sandbox.fd)]
+    other: list[tuple[str, Any]] = [("IFLA_IFNAME", peer_name), ("IFLA_NET_NS_FD", sandbox.fd)]
     host: list[tuple[str, Any]] = [("IFLA_TXQLEN", 0)]
     if mtu:
-        peer.append(("IFLA_MTU", mtu))
+        other.append(("IFLA_MTU", mtu))
         host.append(("IFLA_MTU", mtu))
     if mac:
-        peer.append(("IFLA_ADDRESS", mac))
+        other.append(("IFLA_ADDRESS", mac))
     try:
-        link.create(nl, host_name, "veth", *host, data={"attrs": [("VETH_INFO_PEER", _info(peer))]})
+        link.create(nl, host_name, "veth", *host, data=peer(other))
     except FileExistsError as error:
         where = "in the container" if link.find(sandbox.nl, peer_name) else "on the host"
         name = peer_name if where == "in the container" else host_name
@@ -40,5 +41,6 @@ def create(
     return link.get(nl, host_name), link.get(sandbox.nl, peer_name)
 
 
-def _info(attributes: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {"attrs": attributes}
+def peer(attributes: list[tuple[str, Any]]) -> bytes:
+    """IFLA_INFO_DATA of a pair: what its other end is to be."""
+    return VETH.encode([("VETH_INFO_PEER", attributes)])

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from cni.core import signals
-from cni.host.rtnl import RTM_GETLINK, RTM_NEWLINK, Message, Rtnl, decoded, link_message
+from cni.host.codecs import LINK, VF, Message
+from cni.host.rtnl import RTM_GETLINK, RTM_NEWLINK, Rtnl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,10 +83,10 @@ def put(nl: Rtnl, pf: Link, index: int, name: str, value: Any) -> None:
     Raises OSError with the kernel's errno: EOPNOTSUPP where the driver cannot, EBUSY or EAGAIN
     while a VF resets (see `patiently`).
     """
-    message = link_message()
+    message = Message(LINK)
     message["index"] = pf.ifindex
-    entry = ("IFLA_VF_INFO", {"attrs": [_ATTRIBUTES[name](index, value)]})
-    message["attrs"] = [("IFLA_VFINFO_LIST", {"attrs": [entry]})]
+    entry = ("IFLA_VF_INFO", [_ATTRIBUTES[name](index, value)])
+    message["attrs"] = [("IFLA_VFINFO_LIST", [entry])]
     nl.request(message, RTM_NEWLINK, what=f'set {name} of VF {index} of "{pf.name}"')
 
 
@@ -110,7 +111,7 @@ def _vlan(index: int, value: Vlan) -> tuple[str, Any]:
         return "IFLA_VF_VLAN", {"vf": index, "vlan": value.id, "qos": value.qos}
     proto = VLAN_PROTOCOLS[value.proto]
     info = {"vf": index, "vlan": value.id, "qos": value.qos, "proto": proto}
-    return "IFLA_VF_VLAN_LIST", {"attrs": [("IFLA_VF_VLAN_INFO", info)]}
+    return "IFLA_VF_VLAN_LIST", [("IFLA_VF_VLAN_INFO", info)]
 
 
 _ATTRIBUTES: dict[str, Callable[[int, Any], tuple[str, Any]]] = {
@@ -129,26 +130,26 @@ _ATTRIBUTES: dict[str, Callable[[int, Any], tuple[str, Any]]] = {
 }
 
 
-def _entries(nl: Rtnl, pf: Link, expected: int | None = None) -> Iterator[tuple[int, Message]]:
+def _entries(
+    nl: Rtnl, pf: Link, expected: int | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The entries of the PF's list with their indices, the one at the expected place first.
 
     They are decoded when looked at, and a card may have 256.
     """
-    message = link_message()
+    message = Message(LINK)
     message["index"] = pf.ifindex
     message["attrs"] = [("IFLA_EXT_MASK", _IFLA_EXT_MASK)]
     answer = nl.request(message, RTM_GETLINK, what=f'read the VFs of "{pf.name}"')[0]
-    listed = decoded(answer, ("IFLA_VFINFO_LIST",)).get("IFLA_VFINFO_LIST")
-    slots = list(listed["attrs"]) if listed else []
-    if expected is not None and expected < len(slots):
-        slots.insert(0, slots.pop(expected))
-    for slot in slots:
-        entry = slot.value
-        yield decoded(entry, ("IFLA_VF_MAC",))["IFLA_VF_MAC"]["vf"], entry
+    listed = [entry for _, entry in answer["attrs"].get("IFLA_VFINFO_LIST", ())]
+    if expected is not None and expected < len(listed):
+        listed.insert(0, listed.pop(expected))
+    for each in listed:
+        entry = VF.decode(each)
+        yield entry["IFLA_VF_MAC"]["vf"], entry
 
 
-def _parse(entry: Message) -> Settings:
-    held = decoded(entry, _WANTED)
+def _parse(held: dict[str, Any]) -> Settings:
     flags = {
         name: None if held[key][name] == _UNKNOWN else bool(held[key][name])
         for key, name in (("IFLA_VF_SPOOFCHK", "spoofchk"), ("IFLA_VF_TRUST", "trust"))
@@ -164,15 +165,11 @@ def _parse(entry: Message) -> Settings:
     )
 
 
-_WANTED = frozenset({*("IFLA_VF_MAC", "IFLA_VF_VLAN", "IFLA_VF_VLAN_LIST", "IFLA_VF_RATE"),
-                     *("IFLA_VF_SPOOFCHK", "IFLA_VF_TRUST", "IFLA_VF_LINK_STATE")})  # fmt: skip
-
-
 def _parse_vlan(held: dict[str, Any]) -> Vlan | None:
     if "IFLA_VF_VLAN" not in held:
         return None
     plain = held["IFLA_VF_VLAN"]
     listed = held.get("IFLA_VF_VLAN_LIST")
-    info = listed["attrs"][0].value if listed and listed["attrs"] else {}
+    info = listed[0][1] if listed else {}
     proto = "802.1ad" if info.get("proto") == VLAN_PROTOCOLS["802.1ad"] else "802.1q"
     return Vlan(plain["vlan"], plain["qos"], proto)

@@ -6,15 +6,13 @@ and fails with one error that says server, object and reason.
 
 from __future__ import annotations
 
-import http.client
 import json
-import random
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cni.core import signals
+from cni.core import signals, trace
 from cni.core.errors import CniError, Code, describe
 from cni.kube import connection, failures
 from cni.kube.connection import Connection, Server, TooLargeError
@@ -156,8 +154,9 @@ class Client:
         for each in threads:
             each.start()
         work()
-        for each in threads:
-            each.join()
+        with trace.span(trace.API):
+            for each in threads:
+                each.join()
         return [answers[index] for index in range(len(calls))]
 
     def _tried(self, call: Call, deadline: float, attempts: int) -> Json:
@@ -171,8 +170,9 @@ class Client:
             session = self._session
             asked = Asked(call.method, call.path, session.access)
             try:
-                answer = self._ask(call, session, deadline)
-            except (OSError, http.client.HTTPException, TooLargeError) as error:
+                with trace.span(trace.API):
+                    answer = self._ask(call, session, deadline)
+            except (OSError, TooLargeError) as error:
                 failure = failures.unreachable(asked, error)
                 wait = 0.0
             else:
@@ -184,6 +184,8 @@ class Client:
                     return _read(asked, answer)
                 failure = failures.refused(asked, answer)
                 wait = _seconds(answer.retry_after)
+            import random  # 1 ms that the first try does not pay
+
             wait = max(wait, pause * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
             is_late = time.monotonic() + wait >= deadline
             if is_late or number >= attempts or not failure.may_heal:
@@ -202,6 +204,14 @@ class Client:
             headers["Content-Type"] = call.content_type
         path = session.server.prefix + call.path
         until = min(deadline, time.monotonic() + self._limits.call)
+        if connection.KEEPER and not session.idle:
+            from cni.kube import keeper
+
+            exchange = keeper.Exchange(
+                session.access, call.method, path, headers, body, until - time.monotonic()
+            )
+            if (kept := keeper.ask(connection.KEEPER, exchange)) is not None:
+                return kept
         while True:
             link = self._open(session, until)
             was_used = link.is_used

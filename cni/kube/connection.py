@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
+import _socket
 import io
 import os
-import socket
 import ssl
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from cni.core import log
 from cni.core.errors import CniError, invalid
+from cni.kube import http
 from cni.kube.line import line
 
 if TYPE_CHECKING:
@@ -27,8 +26,13 @@ if TYPE_CHECKING:
 
 MAX_ANSWER = 32 << 20  #: bytes, with the head; the API server stores no object above 2 MiB
 
+_HTTP = 80  #: the port that goes without saying
+
+#: where connections are kept that outlive calls (cni.kube.keeper); empty: nowhere
+KEEPER = ""
+
 #: how a server that has ended an idle connection is noticed
-STALE = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+STALE = (ConnectionError, http.StatusLineError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class Server(NamedTuple):
@@ -63,21 +67,47 @@ def server(access: Access) -> Server:
     about = f'{access.source}: server "{access.server}"'
     try:
         text = access.server if "://" in access.server else f"https://{access.server}"
-        parts = urlsplit(_without_needless_brackets(text))
-        port = parts.port
+        scheme, host, port, path = _parts(_without_needless_brackets(text))
     except ValueError as error:
         raise invalid(line(f"{about}: {error}")) from None
-    host = parts.hostname or ""
-    if parts.scheme not in ("https", "http") or not _is_host(host) or not _is_plain(access.server):
+    if scheme not in ("https", "http") or not _is_host(host) or not _is_plain(access.server):
         raise invalid(line(f"{about} is not an address of HTTPS"))
     name = access.server_name or host
     if not _is_host(name):
         raise invalid(line(f'{access.source}: "tls-server-name" cannot be "{name}"'))
-    tls = _tls(access) if parts.scheme == "https" else None
+    tls = _tls(access) if scheme == "https" else None
     if access.token and tls is None:
         log.warning("the token is sent without TLS", server=access.server)
-    default = 443 if tls else 80
-    return Server(host, port or default, parts.path.rstrip("/"), tls, name)
+    return Server(host, port or (443 if tls else _HTTP), path.rstrip("/"), tls, name)
+
+
+def _parts(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port (0: none) and path, as urllib.parse tells them, which takes 4 ms to be
+    imported. Raises ValueError.
+    """
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("#")[0].partition("?")[0]
+    place, slash, path = place.partition("/")
+    if place.startswith("["):
+        host, bracket, behind = place[1:].partition("]")
+        if not bracket or behind[:1] not in ("", ":"):
+            raise ValueError("Invalid IPv6 URL")
+        try:
+            _socket.inet_pton(_socket.AF_INET6, host.partition("%")[0])
+        except OSError:
+            raise ValueError(f"{host!r} does not appear to be an IPv6 address") from None
+        port = behind[1:]
+    else:
+        host, _, port = place.partition(":")
+        if "[" in place or "]" in place:
+            raise ValueError("Invalid IPv6 URL")
+    if port and not (port.isascii() and port.isdigit() and len(port) <= 5):
+        raise ValueError(f"Port could not be cast to integer value as {port!r}")
+    number = int(port or 0)
+    if number > 0xFFFF:
+        raise ValueError("Port out of range 0-65535")
+    name, percent, zone = host.partition("%")
+    return scheme.lower(), name.lower() + percent + zone, number, slash + path
 
 
 def _without_needless_brackets(url: str) -> str:
@@ -95,11 +125,11 @@ class Connection:
     """A connection that is kept while the server keeps it; not for two threads at a time."""
 
     def __init__(self, target: Server, deadline: float) -> None:
-        self._http = http.client.HTTPConnection(target.host, target.port)
-        self._http.auto_open = 0  # it would connect without TLS
+        name = f"[{target.host}]" if ":" in target.host else target.host
+        self._host = name if target.port == _HTTP else f"{name}:{target.port}"
         self._timed = _Timed(_connect(target, deadline))
-        self._http.sock = self._timed
         self.is_used = False  #: an answer came before
+        self.is_open = True  #: the server has not said that it ends it
 
     def ask(
         self,
@@ -111,45 +141,33 @@ class Connection:
     ) -> Answer:
         """One exchange; the connection is of no use after an exception.
 
-        Raises OSError (TimeoutError at the deadline), http.client.HTTPException or TooLargeError.
+        Raises OSError (TimeoutError at the deadline, http.AnswerError) or TooLargeError.
         """
         self._timed.begin(deadline)
         with _in_time("no answer"):
-            self._http.request(method, path, body, dict(headers))
-            try:
-                response = self._http.getresponse()
-                data = response.read(MAX_ANSWER)
-            except ValueError:  # of the length of a chunk, when that is negative
-                raise http.client.IncompleteRead(b"") from None
-        # fewer than there should be, or none where the end of the connection is that of the answer
-        if response.length or (not data and response.length is None):
-            raise http.client.IncompleteRead(b"")
+            self._timed.sendall(http.request(method, path, self._host, headers, body))
+            stream = io.BufferedReader(self._timed)
+            head = http.head(stream)
+            data = http.body(stream, head, MAX_ANSWER)
         self.is_used = True
+        self.is_open = head.is_kept
         return Answer(
-            response.status,
-            response.headers.get("Content-Type", ""),
-            response.headers.get("Content-Encoding", ""),
-            response.headers.get("Location", ""),
-            response.headers.get("Retry-After", ""),
+            head.status,
+            head.fields.get("content-type", ""),
+            head.fields.get("content-encoding", ""),
+            head.fields.get("location", ""),
+            head.fields.get("retry-after", ""),
             data,
         )
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the server has said that it keeps it."""
-        return self._http.sock is not None
 
     def close(self) -> None:
         self._timed.end()
 
 
 class _Timed(io.RawIOBase):
-    """The socket as http.client uses one: it is written to, and read through `makefile`.
+    """The socket as a file. What is read is bounded in time and in size."""
 
-    What is read is bounded in time and in size.
-    """
-
-    def __init__(self, inner: socket.socket) -> None:
+    def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._deadline = 0.0
         self._left = 0
@@ -163,22 +181,19 @@ class _Timed(io.RawIOBase):
         self._inner.settimeout(_remaining(self._deadline))
         self._inner.sendall(data)
 
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         self._inner.settimeout(_remaining(self._deadline))
-        received = self._inner.recv_into(buffer)
+        received: int = self._inner.recv_into(buffer)
         self._left -= received
         if self._left <= 0:
             raise TooLargeError
         return received
 
     def close(self) -> None:
-        """After each answer http.client closes what it read from: the socket stays."""
+        """With what read an answer from it this is closed too: the socket stays."""
 
     def end(self) -> None:
         self._inner.close()
@@ -201,13 +216,13 @@ def _remaining(deadline: float) -> float:
     return left
 
 
-def _connect(target: Server, deadline: float) -> socket.socket:
+def _connect(target: Server, deadline: float) -> Any:
     with _in_time(f"no address of {target.host}"):
         addresses = _addresses(target, deadline)
     with _in_time("no connection"):
-        plain = _reach(addresses, deadline)
+        plain: Any = _reach(addresses, deadline)  # ssl takes one of _socket too
     try:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         if target.tls is None:
             return plain
         with _in_time("no TLS handshake"):
@@ -219,11 +234,11 @@ def _connect(target: Server, deadline: float) -> socket.socket:
         raise
 
 
-def _reach(addresses: list[tuple[Any, ...]], deadline: float) -> socket.socket:
+def _reach(addresses: list[tuple[Any, ...]], deadline: float) -> _socket.socket:
     """The first address that takes a connection; a silent one leaves time to those behind it."""
     failure: OSError = OSError("no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        each = socket.socket(family, kind, protocol)
+        each = _socket.socket(family, kind, protocol)
         try:
             each.settimeout(_remaining(deadline) / (len(addresses) - index))
             each.connect(address)
@@ -241,8 +256,8 @@ def _addresses(target: Server, deadline: float) -> list[tuple[Any, ...]]:
     """As socket.getaddrinfo, whose patience is its own: hence a thread for a name."""
     host = target.host.encode()
     try:
-        return socket.getaddrinfo(
-            host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        return _socket.getaddrinfo(
+            host, target.port, type=_socket.SOCK_STREAM, flags=_socket.AI_NUMERICHOST
         )
     except OSError:
         pass  # a name
@@ -250,7 +265,7 @@ def _addresses(target: Server, deadline: float) -> list[tuple[Any, ...]]:
 
     def resolve() -> None:
         try:
-            found.append(socket.getaddrinfo(host, target.port, type=socket.SOCK_STREAM))
+            found.append(_socket.getaddrinfo(host, target.port, type=_socket.SOCK_STREAM))
         except OSError as error:
             found.append(error)
 

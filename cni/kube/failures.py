@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core.errors import CniError, Code
+from cni.kube import http
 from cni.kube.connection import MAX_ANSWER, Answer, TooLargeError
 from cni.kube.line import line
 
@@ -92,12 +92,12 @@ def unreachable(asked: Asked, error: Exception) -> ApiError:
         case TooLargeError():
             code = Code.IO_FAILURE
             reason = f"an answer of {MAX_ANSWER} bytes and more"
-        case http.client.IncompleteRead():
+        case http.CutShortError():
             reason = "the answer is cut short"
+        case http.AnswerError():
+            reason = f"the answer is not HTTP: {error}"
         case ConnectionError() | TimeoutError():
             reason = error.strerror or str(error)
-        case http.client.HTTPException():
-            reason = f"the answer is not HTTP: {error}"
         case ssl.SSLError():
             reason = f"no TLS: {error.reason or error}"
         case _:

@@ -7,6 +7,8 @@ import fcntl
 import os
 import stat
 
+from cni.core import trace
+
 _NAME_MAX = 200  #: bytes of a file name that every file system takes, with room for a suffix
 
 
@@ -37,6 +39,11 @@ def write(path: str, data: bytes, *, durable: bool = True) -> None:
 
     So does a power cut when `durable`, which costs 2 to 10 ms.
     """
+    with trace.span(trace.DISK):
+        _write(path, data, durable=durable)
+
+
+def _write(path: str, data: bytes, *, durable: bool) -> None:
     directory = os.path.dirname(path)
     ensure_dir(directory)
     temporary = _temporary(path)

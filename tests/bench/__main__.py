@@ -1,10 +1,13 @@
-"""Measures, and writes build/bench.json and build/bench.md; the table goes to standard output too.
+"""Measures, and writes bench.json, bench.md and bench.svg to build/; the table is printed too.
 
     python -m tests.bench                  everything, some minutes
-    python -m tests.bench --quick          few rounds, no 100,000 leases: a minute
+    python -m tests.bench --quick          few rounds, few pods, no 100,000 leases: a minute
     python -m tests.bench --only multus    rows whose name holds the word, nothing else
+    python -m tests.bench --only pods      110 pods of three networks, 1, 2, 4 and 8 at a time
+    python -m tests.bench --only spending  where the time of an ADD goes, as plugins record it
     python -m tests.bench --only ipam      addresses: beside many, shared by nodes, 110 pods
-    python -m tests.bench --profile        where the time of an ADD goes, from the source tree
+    python -m tests.bench --profile        an ADD from the source tree: imports and functions
+    python -m tests.bench --publish        docs/bench-latest.json and docs/bench.svg as well
 
 Needs root, and a machine with nothing else to do: the report says how busy it was.
 """
@@ -23,14 +26,18 @@ from tests.bench import (
     attachments,
     burst,
     cluster,
+    document,
     leasing,
     machine,
+    plot,
+    pods,
     profile,
     report,
+    spending,
     starting,
     stores,
 )
-from tests.conformance.node import OURS, REPOSITORY, fresh_node, types
+from tests.conformance.node import AGENT, OURS, REPOSITORY, fresh_node, types
 
 if TYPE_CHECKING:
     from tests.conformance.kernel import Json
@@ -47,11 +54,19 @@ def main() -> int:
             return 0
         if not types():
             sys.exit(f"bench: no plugins in {OURS}: run `make build`, or set PLAIT_BIN")
-        document = _measure(options, Path(work))
-    text = report.markdown(document)
+        if AGENT:
+            sys.exit("bench: with PLAIT_AGENT not everything would be measured: unset it")
+        measured = _measure(options, Path(work))
+    text = report.markdown(measured)
+    made = json.dumps(measured, indent=2) + "\n"
+    image = plot.svg(measured)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
+    (options.output / "bench.json").write_text(made)
     (options.output / "bench.md").write_text(text)
+    (options.output / "bench.svg").write_text(image)
+    if options.publish:
+        (REPOSITORY / "docs" / "bench-latest.json").write_text(made)
+        (REPOSITORY / "docs" / "bench.svg").write_text(image)
     print(text)
     return 0
 
@@ -61,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", metavar="WORD", default="")
+    parser.add_argument("--publish", action="store_true")
     parser.add_argument("--rounds", type=int, metavar="N", help="default 40, with --quick 7")
     parser.add_argument("--output", type=Path, metavar="DIR", default=REPOSITORY / "build")
     parser.add_argument(
@@ -71,39 +87,57 @@ def _options() -> argparse.Namespace:
 
 def _measure(options: argparse.Namespace, work: Path) -> Json:
     rounds = options.rounds or (7 if options.quick else 40)
-    document: Json = {"machine": machine.describe(), "rounds": rounds}
+    found: Json = {"machine": machine.describe(), "rounds": rounds}
     before = machine.pressure()
-    if not options.only:
-        _say(f"starts, {rounds} rounds")
-        document["starting"] = report.starting(starting.measure(rounds))
-    _say(f"attachments, {rounds} rounds")
     with fresh_node(work / "node") as node:
+        if not options.only:
+            _say(f"starts, {rounds} rounds")
+            found["starting"] = document.starting(starting.measure(node, rounds))
+        _say(f"attachments, {rounds} rounds")
         sides = attachments.measure(node, rounds, options.only)
-        document["attachments"] = report.attachments(sides)
+        found["attachments"] = document.attachments(sides)
+    if options.only in ("", "pods"):
+        found["pods"] = _pods(options, work)
+    if options.only in ("", "spending"):
+        with fresh_node(work / "spending") as node:
+            _say(f"where the time goes, {rounds} rounds")
+            found["spending"] = document.spending(spending.measure(node, rounds))
+            if not found["spending"]:
+                _say("these executables record nothing of what they spend their time on")
     with fresh_node(work / "cluster") as node:
         _say(f"multus in a cluster, {rounds} rounds")
         if measured := cluster.measure(node, rounds, options.only):
-            document["cluster"] = report.cluster(measured)
+            found["cluster"] = document.cluster(measured)
     if options.only in ("", "ipam"):
-        _addresses(options, work, rounds, document)
-    document["pressure"] = {"before": before, "after": machine.pressure()}
-    document["sizes"] = machine.sizes()
-    return document
+        _addresses(options, work, rounds, found)
+    found["pressure"] = {"before": before, "after": machine.pressure()}
+    found["sizes"] = machine.sizes()
+    return found
 
 
-def _addresses(options: argparse.Namespace, work: Path, rounds: int, document: Json) -> None:
+def _pods(options: argparse.Namespace, work: Path) -> list[Json]:
+    count, at_once = (12, (1, 4)) if options.quick else (pods.PODS, pods.AT_ONCE)
+    with fresh_node(work / "pods") as node:
+        found = []
+        for each in pods.measure(node, count, at_once):
+            _say(f"{count} pods of three networks, {each[0].at_once} at a time: measured")
+            found += document.pods(each)
+        return found
+
+
+def _addresses(options: argparse.Namespace, work: Path, rounds: int, found: Json) -> None:
     cases = leasing.FEW if options.quick else leasing.ALL
     few = max(3, rounds // 4)  # a look through 100,000 files takes seconds
     _say(f"{few} rounds at {', '.join(map(str, cases))}")
-    document["leasing"] = report.leasing(leasing.measure(work / "leases", cases, few))
+    found["leasing"] = document.leasing(leasing.measure(work / "leases", cases, few))
     with fresh_node(work / "stores") as node:
         _say(f"stores that nodes share, {few} rounds")
         rows = [*stores.kubernetes(node, few), *stores.etcd(node, few)]
-        document["stores"] = report.stores(rows)
+        found["stores"] = document.stores(rows)
     with fresh_node(work / "burst") as node:
         _say("a node that fills up")
-        pods = burst.PODS // 5 if options.quick else burst.PODS
-        document["bursts"] = report.bursts(burst.measure(node, pods))
+        count = burst.PODS // 5 if options.quick else burst.PODS
+        found["bursts"] = document.bursts(burst.measure(node, count))
 
 
 def _profiled(what: str) -> Json:

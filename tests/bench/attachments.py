@@ -1,15 +1,18 @@
-"""ADD and DEL of whole attachments, one after the other in every round: A B C A B C."""
+"""ADD and DEL of whole attachments, one after the other in every round: A B C A B C.
+
+Ours are measured twice: cold, and through the agent of the node.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.bench import clock
+from tests.bench import clock, warm
 from tests.conformance.node import GO, OURS, Node, find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.bench.clock import Sample
@@ -115,15 +118,14 @@ def rows(directory: Path) -> list[Row]:
 
 
 class Side:
-    """One side of a row on a node: its pod, its devices, its samples."""
+    """One side of a row on a node: its pod, its samples; `run` is how it runs an executable."""
 
-    def __init__(self, node: Node, call: Call) -> None:
+    def __init__(self, node: Node, call: Call, run: Callable[..., Sample]) -> None:
         self._node = node
         self._call = call
+        self._run = run
         self._pod: Pod = node.pod("bench")
         self.samples: dict[str, list[Sample]] = {verb: [] for verb in VERBS}
-        for device in call.devices:
-            node.device(device)
 
     def go_round(self, *, record: bool) -> None:
         for verb in VERBS:
@@ -133,21 +135,38 @@ class Side:
                 ifname = "lo" if conf["type"] == "loopback" else f"eth{index}"
                 environ = self._node.environ(verb, self._pod, ifname, self._call.path)
                 executable = find(conf["type"], self._call.path)
-                sample += clock.run([executable], environ, json.dumps(conf).encode())
+                sample += self._run([executable], environ, json.dumps(conf).encode())
             if record:
                 self.samples[verb].append(sample)
 
 
 def measure(node: Node, rounds: int, only: str = "") -> Iterator[tuple[Row, str, Side]]:
-    """Yields (row, "ours" or "go", its samples); two rounds before the first are not counted."""
+    """Yields (row, "ours", "warm" or "go", its samples); two rounds before the first are not
+    counted. Cold and warm calls are of the same configuration.
+    """
     chosen = [row for row in rows(node.root / "host-local") if only in row.name]
-    sides = [
-        (row, who, Side(node, call))
-        for row in chosen
-        for who, call in (("ours", row.ours), ("go", row.go))
-        if call is not None
-    ]
-    for number in range(-2, rounds):
-        for _, _, side in sides:
-            side.go_round(record=number >= 0)
+    if not chosen:
+        return
+    for device in {
+        name for row in chosen for call in (row.ours, row.go) for name in _devices(call)
+    }:
+        node.device(device)
+    with warm.agent(node) as agent:
+        sides = [
+            (row, who, Side(node, call, run))
+            for row in chosen
+            for who, call, run in (
+                ("ours", row.ours, warm.cold),
+                ("warm", row.ours, agent.run),
+                ("go", row.go, clock.run),
+            )
+            if call is not None
+        ]
+        for number in range(-2, rounds):
+            for _, _, side in sides:
+                side.go_round(record=number >= 0)
     yield from sides
+
+
+def _devices(call: Call | None) -> tuple[str, ...]:
+    return call.devices if call else ()

@@ -6,7 +6,7 @@ import ctypes
 import os
 import select
 import time
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Of several samples: the middle one, the best one, how many."""
+    """Of several samples: the middle one, the best one, the mean of the processor, how many."""
 
     wall: float
     wall_min: float
@@ -47,7 +47,7 @@ def summary(samples: Sequence[Sample]) -> Summary:
     return Summary(
         round(median(each.wall for each in samples), 3),
         round(min(each.wall for each in samples), 3),
-        round(median(each.cpu for each in samples), 3),
+        round(fmean(each.cpu for each in samples), 3),
         len(samples),
     )
 

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.node import GO, OURS, Node, fresh_node, types
+from tests.conformance.node import AGENT, GO, OURS, Agent, Node, fresh_node, types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def taken() -> Iterator[None]:
+    """An agent that takes no call would be none."""
+    yield
+    if AGENT and not Agent.calls:
+        pytest.fail("no call was handed to an agent")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,17 +1,19 @@
 """A node: a namespace as the host, others as pods, directories for records, plugins as processes.
 
 The executables are those of the directory PLAIT_BIN, by default `build/bin` of the repository.
+With PLAIT_TEST_AGENT=1 each node has an agent, which the calls are handed to that it takes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +26,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 OURS = Path(os.environ.get("PLAIT_BIN") or REPOSITORY / "build" / "bin").absolute()
 #: the Go originals, as Debian ships them
 GO = Path("/usr/lib/cni")
+
+#: whether each node has an agent
+AGENT = bool(os.environ.get("PLAIT_TEST_AGENT"))
 
 #: seconds that no call needs; it ends a hang and measures nothing
 PATIENCE = 60.0
@@ -264,6 +269,47 @@ def fresh_node(root: Path) -> Iterator[Node]:
     with new_namespace():
         node = Node(root)
         try:
-            yield node
+            with agent(node) if AGENT else nullcontext():
+                yield node
         finally:
             node.close()
+
+
+@contextmanager
+def agent(node: Node, *arguments: str, executable: Path = OURS / "plait") -> Iterator[Agent]:
+    """An agent of the node that listens; it has ended when the body has."""
+    process = subprocess.Popen(
+        [executable, "agent", *arguments],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PLAIT_RUN_DIR": str(node.run_dir)},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield Agent(process)
+    finally:
+        process.terminate()
+        try:
+            _, said = process.communicate(timeout=5)
+            Agent.calls += sum(map(int, re.findall(rb"it took (\d+) calls", said)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+class Agent:
+    """The resident process, and what it says."""
+
+    calls = 0  #: that all of them have taken
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.said = b""
+        self.hear(b" listens at ")
+
+    def hear(self, words: bytes) -> None:
+        """Wait until it has said them once more."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if words in line:
+                return
+        raise AssertionError(f"the agent has ended: {self.said!r}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.conformance.networks import whereabouts
-from tests.conformance.node import PATIENCE
+from tests.conformance.node import AGENT, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +96,12 @@ class Execution:
             if _stands_alone(each):
                 self.node.net.run("ip", "link", "delete", name)
         self.node.net.run("nft", "flush", "ruleset")
-        for directory in (self.node.state, self.node.run_dir):
-            shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(self.node.state, ignore_errors=True)
+        for path in self.node.run_dir.glob("*"):
+            if path.is_file():
+                path.unlink()
+            elif path.name != "agent":
+                shutil.rmtree(path)
         for device in self.devices:
             # MAC and MTU of its own, an alternative name, and up: all of it must come back
             self.node.device(device, mtu="1400", address="02:00:00:00:00:01", alias="rack 7")
@@ -175,7 +179,8 @@ def test_sigkill_then_del(node: Node, scenario: str) -> None:
     assert not found, f"PLAIT_SEED={SEED}\n" + "\n".join(found)
     # the moments were worth something: they met the ADD in all its stages
     assert seen["killed"] > KILLS / 2, seen
-    assert all(0 < seen[kind] < KILLS for kind in ("links", "leases")), seen
+    if not AGENT:  # which undoes what was killed, mostly before it can be seen
+        assert all(0 < seen[kind] < KILLS for kind in ("links", "leases")), seen
 
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))

@@ -6,6 +6,7 @@ for where nothing should come. What arrives is seen by a tap on the host, a litt
 
 from __future__ import annotations
 
+import _socket
 import errno
 import fcntl
 import os
@@ -327,7 +328,7 @@ def test_sockets_are_refused(
     def refuse(*_: object) -> socket.socket:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(_socket, "socket", refuse)
     announce(world.sandbox, "net1", IPV4)
     assert [each["interface"] for each in warnings] == ["net1"]
 

@@ -28,7 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = ("cni", "ipam", "meta")
 STDLIB = sys.stdlib_module_names
 #: the parts of core that every layer may use: no request, no result, no plugin
-BASIC = {f"cni.core.{name}" for name in ("errors", "log", "signals", "spawn", "types")}
+BASIC = {
+    f"cni.core.{name}"
+    for name in ("errors", "log", "signals", "spawn", "trace", "tracing", "types")
+}
 #: third-party package -> the modules, or packages, that may import it
 FOREIGN = {
     "pyroute2": {"cni.host.codecs"},
@@ -178,9 +181,26 @@ def test_nobody_knows_the_tool() -> None:
 
 def test_the_tool_knows_what_is_shared_and_the_plugins_that_it_shows() -> None:
     shared = {"cni.core", "cni.host", "cni.kube", "cni.store"}
-    allowed = {TOOL, *SHOWN, *shared, "netaddr", "rich", "typer"}
+    allowed = {TOOL, *SHOWN, *shared, "cni.agent.server", "netaddr", "rich", "typer"}
     strangers = [each for each in of(TOOL) if not within(each.imported, allowed)]
     assert [each for each in strangers if each.imported != "cni"] == []  # its version
+
+
+def test_the_agent_knows_no_plugin() -> None:
+    """Nor does any plugin know it: only the executable's front door, and the tool, to start it."""
+    shared = {"cni.agent", "cni.core", "cni.store"}
+    assert [each for each in of("cni.agent") if not within(each.imported, shared)] == []
+    importers = {each.importer for each in GRAPH if within(each.imported, {"cni.agent"})}
+    assert {each for each in importers if not within(each, {"cni.agent"})} == {
+        "cni.__main__",
+        "cni.ctl.app",
+    }
+
+
+def test_a_call_is_handed_over_before_anything_is_imported() -> None:
+    """What cni.agent.client needs is built into the interpreter, or there from the start."""
+    needed = {e.imported for e in AT_RUN_TIME if e.importer in ("cni.agent", "cni.agent.client")}
+    assert needed == {"__future__", "_signal", "_socket", "cni.agent", "os", "sys"}
 
 
 @pytest.mark.parametrize("package", ["ipam", "meta"])

@@ -47,8 +47,3 @@ def test_words_that_are_cut_off() -> None:
     for size in range(len(data) - 12, len(data)):
         with pytest.raises(OSError, match="Invalid argument"):
             rtnl._raise(data[:size], flags)
-
-
-def test_attributes_of_what_has_none() -> None:
-    assert rtnl.decoded(None, ("A",)) == {}
-    assert rtnl.decoded("x", ("A",)) == {}

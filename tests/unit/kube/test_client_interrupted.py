@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import signal
 import socket
@@ -140,7 +141,7 @@ def test_sigterm_while_a_name_is_resolved(
             over.wait(60)
         raise socket.gaierror(socket.EAI_NONAME, "no name")
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(_socket, "getaddrinfo", getaddrinfo)
     with Kill(asked.is_set), pytest.raises(Interrupted):
         connect("https://slow.example").get(P1)
     over.set()
@@ -199,7 +200,7 @@ def settled(work: Callable[[], None]) -> None:
 
 
 SCRIPT = """
-import json, socket, sys, time
+import _socket, json, sys, time
 from functools import partial
 from cni.core import signals
 from cni.core.errors import CniError, Interrupted
@@ -212,10 +213,10 @@ limits = Limits(total=0.5) if wish != "killed" else Limits(60, 60, 60)
 client = Client(partial(access.from_kubeconfig, path), limits)
 call = Call("GET", "/api/v1/namespaces/default/pods/p1")
 if wish == "name":
-    real = socket.getaddrinfo
+    real = _socket.getaddrinfo
     def getaddrinfo(*given, **kinds):
         return real(*given, **kinds) if kinds.get("flags") else time.sleep(600)
-    socket.getaddrinfo = getaddrinfo
+    _socket.getaddrinfo = getaddrinfo
 try:
     errors = client.side_by_side([call] * 3)
 except Interrupted:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _socket
 import json
 import os
 import socket
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cni.core.errors import CniError
 from cni.kube import connection
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 POD = json.dumps({"kind": "Pod", "metadata": {"name": "p1"}}).encode()
 PATH = "/api/v1/namespaces/default/pods/p1"
+
+pytestmark = pytest.mark.usefixtures("either_tls")
 
 
 def refusal(made: Client) -> ApiError:
@@ -59,6 +65,28 @@ def test_addresses(address: str, wanted: tuple[str, int, str]) -> None:
     assert (got.host, got.port, got.prefix) == wanted
     assert got.tls is not None
     assert got.name == got.host
+
+
+URL = st.text("aA1:/[]?#.%@-") | st.text("ab1:./", min_size=1).map(lambda text: f"[::1]{text}")
+
+
+@given(st.sampled_from(["https", "HTTP"]), URL)
+def test_addresses_are_taken_apart_as_the_library_does_it(scheme: str, rest: str) -> None:
+    """But for what it lets pass: users, and brackets around what is no address."""
+    url = f"{scheme}://{rest}"
+    try:
+        parts = urlsplit(url)
+        theirs = (parts.scheme, parts.hostname or "", parts.port or 0, parts.path)
+    except ValueError:
+        with pytest.raises(ValueError):
+            connection._parts(url)
+        return
+    try:
+        ours = connection._parts(url)
+    except ValueError:
+        assert "@" in url or "[" in url or "]" in url or parts.netloc.count(":") > 1
+    else:
+        assert ours == theirs or "@" in url
 
 
 @pytest.mark.parametrize(
@@ -116,7 +144,7 @@ def test_without_tls_where_the_address_says_so(api: ApiServer) -> None:
 
 def resolving(monkeypatch: pytest.MonkeyPatch, addresses: Any) -> None:
     """Let every name have these addresses; or be what a function says."""
-    real = socket.getaddrinfo
+    real = _socket.getaddrinfo
 
     def getaddrinfo(host: Any, port: Any, **kinds: Any) -> Any:
         if kinds.get("flags") == socket.AI_NUMERICHOST:
@@ -124,7 +152,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, addresses: Any) -> None:
         assert isinstance(host, bytes)  # a text costs the codec of international names
         return addresses(port) if callable(addresses) else addresses
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(_socket, "getaddrinfo", getaddrinfo)
 
 
 def test_a_name(api: ApiServer, connect: Connect) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meta.multus import confdir
 from tests.unit.meta.cluster.node import DEFAULT_NETWORK, nad_path
 
 if TYPE_CHECKING:
@@ -255,6 +256,25 @@ def test_the_auxiliary_chain(node: ClusterNode, default_dir: Path, *, has_files:
     assert node.call("DEL", conf).status == 0
     assert node.ran() == [x.replace("ADD", "DEL") for x in [*more, "ADD net1 n1", "ADD eth0 other"]]
     assert node.files() == []
+
+
+def test_the_auxiliary_chain_is_read_once(
+    node: ClusterNode, default_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks a file could come or go."""
+    (default_dir / "aux").mkdir()
+    (default_dir / "aux/1.conf").write_text('{"type": "fake"}')
+    read: list[str] = []
+    plugins = confdir.plugins
+
+    def note(chain: str) -> list[dict[str, Any]]:
+        read.append(chain)
+        return plugins(chain)
+
+    monkeypatch.setattr(confdir, "plugins", note)
+    path = str(default_dir / "20-other.conf")
+    assert node.add("n1", node.conf(clusterNetwork=path, auxiliaryCNIChainName="aux")).status == 0
+    assert read == [str(default_dir / "aux")]
 
 
 def test_the_auxiliary_chain_needs_a_path(node: ClusterNode) -> None:

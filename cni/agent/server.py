@@ -1,0 +1,217 @@
+"""The resident process: accepts, forks, counts; it reads nothing that a caller sends."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from getopt import GetoptError, getopt
+from typing import TYPE_CHECKING
+
+from cni.agent import socket_path
+from cni.agent.adopted import surroundings
+from cni.agent.preload import preload
+from cni.agent.spare import fork, memory
+from cni.core.spawn import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cni.agent.spare import Child
+
+CALLS = 16  #: at a time, unless told; a child has 5 to 15 MB of its own
+MOST = 256  #: that may be told
+_LISTEN_FD = 3  #: the first that systemd passes on (sd_listen_fds(3))
+_BACKLOG = 64
+_LOOK = 10.0  #: seconds between two looks at whether this agent has been replaced
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`plait agent [--calls N]`: the exit status, 2 for other arguments."""
+    calls = CALLS
+    try:
+        options, rest = getopt(list(arguments), "", ["calls="])
+        for _, value in options:
+            calls = int(value)
+        if rest or not 0 < calls <= MOST:
+            raise ValueError(rest or calls)
+    except (GetoptError, ValueError) as error:
+        _say(f"{error}: see plait agent --help")
+        return 2
+    if not getattr(sys, "frozen", False):
+        _say("only a built executable can be handed calls")
+        return 1
+    try:
+        run(socket_path(os.environ.get("PLAIT_RUN_DIR", "")), calls)
+    except OSError as error:
+        _say(f"cannot listen: {error}")
+        return 1
+    return 0
+
+
+def run(path: str, calls: int) -> None:
+    """Serve until SIGTERM or SIGINT, or until another agent listens at `path`.
+
+    It ends when its children have ended; killed, it leaves them to end alone. Where an upgrade has
+    replaced the executable it becomes the new one, and the socket stays. Raises OSError when it
+    cannot listen.
+    """
+    # before there is a socket: a call that comes earlier is better off alone
+    preload()
+    gc.collect()
+    gc.freeze()
+    listener = _inherited()
+    is_ours = listener is None
+    listener = listener or _bound(path)
+    agent = _Agent(listener, path, calls)
+    _say(f"process {os.getpid()} listens at {path}")
+    agent.serve()
+    _say(f"it took {agent.taken} calls")
+    if is_ours and agent.has_socket():
+        os.unlink(path)
+
+
+def _inherited() -> socket.socket | None:
+    """The socket that systemd, or the agent before an upgrade, has made."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or "LISTEN_FDS" not in os.environ:
+        return None
+    os.set_inheritable(_LISTEN_FD, False)
+    return socket.socket(fileno=_LISTEN_FD)
+
+
+def _bound(path: str) -> socket.socket:
+    """A socket that takes the place of what is at `path`, in a directory of root alone."""
+    directory = os.path.dirname(path)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    os.chmod(directory, 0o700)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    temporary = f"{path}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    listener.bind(temporary)
+    os.chmod(temporary, 0o600)
+    listener.listen(_BACKLOG)
+    os.rename(temporary, path)
+    return listener
+
+
+class _Agent:
+    """One thread, that waits for callers, for children that end, and for signals."""
+
+    def __init__(self, listener: socket.socket, path: str, calls: int) -> None:
+        self._listener, self._path, self._calls = listener, path, calls
+        self._socket = _identity(path)
+        self._here, self._memory = surroundings("/proc/self"), memory()
+        self._running: set[int] = set()
+        self._spare: Child | None = None
+        self._is_ending = False
+        self.taken = 0  #: calls
+
+    def has_socket(self) -> bool:
+        """Whether callers find this agent, and not another."""
+        return _identity(self._path) == self._socket
+
+    def serve(self) -> None:
+        self._listener.setblocking(False)
+        wake = self._hear_signals()
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while self._running or not self._is_ending:
+            self._make_spare()
+            ready = {fd for fd, _ in poll.poll(_LOOK * 1000)}
+            if wake in ready:
+                os.read(wake, 4096)
+                self._reap()
+            if _is_replaced() and not self._is_ending:
+                self._become_the_new()
+            if not self.has_socket() and not self._is_ending:
+                self._lose_socket(poll)
+            if self._listener.fileno() in ready:
+                self._answer()
+
+    def _lose_socket(self, poll: select.poll) -> None:
+        """Somebody has tidied up where it was, or another agent is there."""
+        if _identity(self._path) is None:
+            _say("the socket was removed: listening again")
+            poll.unregister(self._listener)
+            self._listener.close()
+            self._listener = _bound(self._path)
+            self._listener.setblocking(False)
+            self._socket = _identity(self._path)
+            poll.register(self._listener, select.POLLIN)
+        else:
+            _say("another agent listens by now")
+            self._is_ending = True
+
+    def _hear_signals(self) -> int:
+        """A descriptor that can be read when a signal has come."""
+        wake, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+        def end(*_: object) -> None:
+            self._is_ending = True
+
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        return wake
+
+    def _make_spare(self) -> None:
+        if self._spare is None and not self._is_ending and len(self._running) < self._calls:
+            with suppress(OSError):  # no memory, no process: calls run cold
+                self._spare = fork(self._here, self._memory, self._listener)
+
+    def _answer(self) -> None:
+        """Hand one call to a child. A connection that is closed tells the caller to go on alone."""
+        with suppress(OSError):
+            connection, _ = self._listener.accept()
+            with connection:
+                if self._spare is None or self._is_ending:
+                    return
+                child, self._spare = self._spare, None
+                self._running.add(child.pid)
+                child.hand(connection)
+                self.taken += 1
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while True:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                self._running.discard(pid)
+                if self._spare is not None and self._spare.pid == pid:
+                    self._spare = None
+
+    def _become_the_new(self) -> None:
+        """The process stays, and so does the socket: calls wait in its queue, or run cold."""
+        _say("the executable was replaced: starting the new one")
+        os.dup2(self._listener.fileno(), _LISTEN_FD)
+        environ = {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+        with suppress(OSError):
+            os.execve(sys.argv[0], sys.argv, clean(environ))  # noqa: S606
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Of the socket at the path; None: there is none, which is not for us to mend."""
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _is_replaced() -> bool:
+    """Whether the name that this process was started by leads to another executable now."""
+    with suppress(OSError):
+        return not os.path.samefile(sys.argv[0], "/proc/self/exe")
+    return False  # it is away, for the moment or for good
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"plait agent: {text}\n".encode())

@@ -1,0 +1,224 @@
+"""Connections to API servers that outlive a call: a process of the agent keeps them, and makes one
+exchange after the other over them for calls. A handshake costs both sides some milliseconds.
+
+It lends only what it has. A call that finds nothing connects by itself, as without a keeper, and
+has the errors of that; meanwhile the keeper connects too, for the next one.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cni.core import log
+from cni.core.errors import CniError
+from cni.kube import connection, http
+from cni.kube.access import Access
+from cni.kube.connection import Answer, Connection, TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_IDLE = 60.0  #: seconds that a connection is kept without being used
+_MOST = 8  #: connections that are kept for one access
+_CONNECT = 5.0  #: seconds for one to be made ahead
+_HERE = 1.0  #: seconds for the keeper to say that it has none
+_LOOK = 10.0  #: seconds between two looks for connections that were idle for too long
+_LENGTH = 4  #: bytes before each message
+
+#: what may become of an exchange that has begun
+_FAILURES: dict[str, type[Exception]] = {
+    each.__name__: each
+    for each in (TimeoutError, TooLargeError, http.CutShortError, http.AnswerError)
+}
+
+
+class Exchange(NamedTuple):
+    """One request, with what it takes to reach the server."""
+
+    access: Access
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    seconds: float  #: for all of it
+
+
+def ask(path: str, exchange: Exchange) -> Answer | None:
+    """The answer, if the keeper at `path` has a connection; None: it has none, nothing was sent.
+
+    Raises as Connection.ask.
+    """
+    try:
+        keeper = socket.socket(socket.AF_UNIX)
+        keeper.settimeout(_HERE)
+        keeper.connect(path)
+    except OSError:
+        return None
+    with keeper:
+        try:
+            _send(keeper, _told(exchange))
+            has_one = _receive(keeper)
+        except (OSError, EOFError, ValueError):
+            return None
+        if not has_one:
+            return None
+        keeper.settimeout(exchange.seconds + _HERE)
+        try:
+            kind, value = _receive(keeper)
+        except (OSError, EOFError, ValueError) as error:
+            raise ConnectionError("the agent's connection was lost") from error
+    if kind == "answer":
+        return Answer(*value)
+    if kind == "stale":
+        return None
+    raise _FAILURES.get(kind, ConnectionError)(value)
+
+
+class Keeper:
+    """The process that keeps connections; a thread for each call that uses one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[Access, list[tuple[float, Connection]]] = {}
+
+    def serve(self, listener: socket.socket, agent: int) -> None:
+        """Until the agent has ended: then the descriptor `agent` says so."""
+        import select
+
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        poll.register(agent, select.POLLIN)
+        threads: list[threading.Thread] = []
+        while True:
+            ready = {fd for fd, _ in poll.poll(_LOOK * 1000)}
+            self._close_idle()
+            if agent in ready:
+                break
+            if listener.fileno() in ready:
+                with suppress(OSError):
+                    call, _ = listener.accept()
+                    threads = [each for each in threads if each.is_alive()]
+                    threads.append(threading.Thread(target=self._serve, args=(call,), daemon=True))
+                    threads[-1].start()
+        listener.close()
+        for each in threads:
+            each.join()
+
+    def _serve(self, call: socket.socket) -> None:
+        with call, suppress(OSError, EOFError, ValueError):
+            call.settimeout(_CONNECT)
+            exchange = _heard(_receive(call))
+            kept = self._lend(exchange.access)
+            call.settimeout(None)
+            _send(call, kept is not None)
+            if kept is not None:
+                _send(call, self._made(kept, exchange))
+            elif self._has_room(exchange.access):
+                self._connect(exchange.access)
+
+    def _made(self, kept: Connection, exchange: Exchange) -> tuple[str, Any]:
+        """Make the exchange; what came of it."""
+        deadline = time.monotonic() + exchange.seconds
+        try:
+            answer = kept.ask(
+                exchange.method, exchange.path, exchange.headers, exchange.body, deadline
+            )
+        except connection.STALE:
+            # the server ends a connection that was idle; what it was sent then, it did not see
+            kept.close()
+            return "stale", ""
+        except (OSError, TooLargeError) as error:
+            kept.close()
+            return type(error).__name__, str(error)
+        if kept.is_open:
+            self._keep(exchange.access, kept)
+        else:
+            kept.close()
+        return "answer", tuple(answer)
+
+    def _lend(self, access: Access) -> Connection | None:
+        with self._lock:
+            kept = self._idle.get(_key(access))
+            return kept.pop()[1] if kept else None
+
+    def _has_room(self, access: Access) -> bool:
+        with self._lock:
+            return len(self._idle.get(_key(access), ())) < _MOST
+
+    def _keep(self, access: Access, kept: Connection) -> None:
+        with self._lock:
+            self._idle.setdefault(_key(access), []).append((time.monotonic(), kept))
+
+    def _connect(self, access: Access) -> None:
+        try:
+            made = Connection(connection.server(access), time.monotonic() + _CONNECT)
+        except (OSError, CniError) as error:
+            log.debug("no connection for the next call", server=access.server, reason=error)
+        else:
+            self._keep(access, made)
+
+    def _close_idle(self) -> None:
+        oldest = time.monotonic() - _IDLE
+        with self._lock:
+            for access, kept in list(self._idle.items()):
+                for since, each in kept:
+                    if since < oldest:
+                        each.close()
+                self._idle[access] = [each for each in kept if each[0] >= oldest]
+                if not self._idle[access]:
+                    del self._idle[access]
+
+
+def _key(access: Access) -> Access:
+    """All that makes a connection what it is: a token goes with each request."""
+    return access._replace(token="", source="", namespace="")
+
+
+def _told(exchange: Exchange) -> tuple[Any, ...]:
+    access = tuple(exchange.access._replace(token=""))
+    return (access, *exchange[1:3], dict(exchange.headers), *exchange[4:])
+
+
+def _heard(message: tuple[Any, ...]) -> Exchange:
+    access, *rest = message
+    return Exchange(Access(*access), *rest)
+
+
+def _send(to: socket.socket, message: Any) -> None:
+    """Between two processes of one build: marshal knows all that a message is made of."""
+    data = marshal.dumps(message)
+    to.sendall(len(data).to_bytes(_LENGTH, "little") + data)
+
+
+def _receive(source: socket.socket) -> Any:
+    length = int.from_bytes(_exactly(source, _LENGTH), "little")
+    return marshal.loads(_exactly(source, length))  # noqa: S302
+
+
+def _exactly(source: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        more = source.recv(min(length - len(data), 1 << 20))
+        if not more:
+            raise EOFError
+        data += more
+    return bytes(data)
+
+
+def listen(path: str) -> socket.socket:
+    """A socket at `path`, in a directory of root alone, in place of an earlier keeper's."""
+    listener = socket.socket(socket.AF_UNIX)
+    temporary = f"{path}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    listener.bind(temporary)
+    os.chmod(temporary, 0o600)
+    listener.listen(64)
+    os.rename(temporary, path)
+    return listener
