@@ -25,6 +25,11 @@ READY, PRINTING = b"R", b"P"
 PATIENCE = 0.3
 
 
+def keeper_path(path: str) -> str:
+    """Where connections to API servers are kept, beside the agent's socket."""
+    return f"{path.removesuffix('/socket')}/connections"
+
+
 def socket_path(run_dir: str) -> str:
     """Where the agent listens; `run_dir` is PLAIT_RUN_DIR."""
     return f"{run_dir or '/run/plait'}/agent/socket"

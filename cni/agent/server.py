@@ -12,15 +12,17 @@ from contextlib import suppress
 from getopt import GetoptError, getopt
 from typing import TYPE_CHECKING
 
-from cni.agent import socket_path
+from cni.agent import keeper_path, keeping, socket_path
 from cni.agent.adopted import surroundings
 from cni.agent.preload import preload
 from cni.agent.spare import fork, memory
 from cni.core.spawn import clean
+from cni.kube import connection, keeper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cni.agent.keeping import Keeping
     from cni.agent.spare import Child
 
 CALLS = 16  #: at a time, unless told; a child has 5 to 15 MB of its own
@@ -108,6 +110,9 @@ class _Agent:
         self._here, self._memory = surroundings("/proc/self"), memory()
         self._running: set[int] = set()
         self._spare: Child | None = None
+        self._connections = keeper.listen(keeper_path(path))
+        connection.KEEPER = keeper_path(path)
+        self._keeping: Keeping | None = None
         self._is_ending = False
         self.taken = 0  #: calls
 
@@ -122,6 +127,7 @@ class _Agent:
         poll.register(self._listener, select.POLLIN)
         poll.register(wake, select.POLLIN)
         while self._running or not self._is_ending:
+            self._keep_connections()
             self._make_spare()
             ready = {fd for fd, _ in poll.poll(_LOOK * 1000)}
             if wake in ready:
@@ -161,10 +167,15 @@ class _Agent:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         return wake
 
+    def _keep_connections(self) -> None:
+        if self._keeping is None and not self._is_ending:
+            with suppress(OSError):
+                self._keeping = keeping.fork(self._connections, self._listener)
+
     def _make_spare(self) -> None:
         if self._spare is None and not self._is_ending and len(self._running) < self._calls:
             with suppress(OSError):  # no memory, no process: calls run cold
-                self._spare = fork(self._here, self._memory, self._listener)
+                self._spare = fork(self._here, self._memory, self._listener, self._connections)
 
     def _answer(self) -> None:
         """Hand one call to a child. A connection that is closed tells the caller to go on alone."""
@@ -187,6 +198,9 @@ class _Agent:
                 self._running.discard(pid)
                 if self._spare is not None and self._spare.pid == pid:
                     self._spare = None
+                if self._keeping is not None and self._keeping.pid == pid:
+                    os.close(self._keeping.alive)
+                    self._keeping = None
 
     def _become_the_new(self) -> None:
         """The process stays, and so does the socket: calls wait in its queue, or run cold."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _IDLE = 60.0  #: seconds that a connection is kept without being used
 _MOST = 8  #: connections that are kept for one access
 _CONNECT = 5.0  #: seconds for one to be made ahead
-_HERE = 1.0  #: seconds for the keeper to say that it has none
+_HERE = 0.3  #: seconds for the keeper to say that it has none
 _LOOK = 10.0  #: seconds between two looks for connections that were idle for too long
 _LENGTH = 4  #: bytes before each message
 

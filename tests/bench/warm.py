@@ -54,10 +54,12 @@ class Warm:
         return sum(map(int, fields[11:15])) * _TICK
 
     def rest(self) -> None:
-        """Wait until it has no child but the one that waits for the next call."""
+        """Wait until it has no children but the one that waits for the next call, and the keeper
+        of connections.
+        """
         deadline = time.monotonic() + conformance.PATIENCE
         children = Path(f"/proc/{self._pid}/task/{self._pid}/children")
-        while len(children.read_text().split()) != 1:
+        while len(children.read_text().split()) != 2:
             if time.monotonic() > deadline:
                 raise RuntimeError("the agent does not come to rest")
             time.sleep(0.002)

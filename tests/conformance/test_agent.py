@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.apiserver.server import ApiServer
 from tests.conformance.networks import whereabouts
 from tests.conformance.node import AGENT, OURS, PATIENCE, Agent, agent, execute
 
@@ -375,7 +376,8 @@ def test_it_is_small_while_idle(node: Node) -> None:
     with agent(node) as there:
         node.call("STATUS", PROBE, extra=ONLY).silent()
         pid = there.process.pid
-        until(lambda: len(children(pid)) == 1, "a call, or no spare")
+        # the spare, and the keeper of connections
+        until(lambda: len(children(pid)) == 2, "a call, or no spare")
         time.sleep(0.2)  # it is made ready
         total = 0
         for each in (pid, *children(pid)):
@@ -407,3 +409,29 @@ def test_a_socket_that_systemd_has_made(node: Node) -> None:
             process.kill()
             process.communicate()
         assert (directory / "socket").is_socket()
+
+
+def test_connections_to_an_api_server_outlive_calls(node: Node, tmp_path: Path) -> None:
+    """Pod, network and status of each pod but the first come by connections that were there."""
+    with ApiServer(tmp_path / "api") as api, agent(node):
+        kubeconfig = api.kubeconfig(tmp_path / "kubeconfig", form="json")
+        api.nad("default", "extra", {**CONF, "name": "extra", "bridge": "br1"})
+        conf: Json = {
+            "cniVersion": "1.0.0",
+            "name": "cluster",
+            "type": "multus",
+            "kubeconfig": str(kubeconfig),
+            "delegates": [CONF],
+        }
+        made = []
+        for number in range(4):
+            pod = node.pod()
+            api.pod("default", f"web-{number}", {"k8s.v1.cni.cncf.io/networks": "extra"})
+            args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-{number}"
+            how = {**ONLY, "CNI_ARGS": args}
+            node.call("ADD", conf, pod, extra=how).result()
+            assert "net1" in pod.net.links()
+            node.call("DEL", conf, pod, extra=how).silent()
+            made.append(api.connections)
+            time.sleep(0.1)  # it connects for the next
+        assert made[-1] == made[1], made

@@ -188,7 +188,7 @@ def test_the_tool_knows_what_is_shared_and_the_plugins_that_it_shows() -> None:
 
 def test_the_agent_knows_no_plugin() -> None:
     """Nor does any plugin know it: only the executable's front door, and the tool, to start it."""
-    shared = {"cni.agent", "cni.core", "cni.store"}
+    shared = {"cni.agent", "cni.core", "cni.kube", "cni.store"}
     assert [each for each in of("cni.agent") if not within(each.imported, shared)] == []
     importers = {each.importer for each in GRAPH if within(each.imported, {"cni.agent"})}
     assert {each for each in importers if not within(each, {"cni.agent"})} == {
