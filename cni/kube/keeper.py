@@ -86,6 +86,7 @@ class Keeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: dict[Access, list[tuple[float, Connection]]] = {}
+        self._making: dict[Access, int] = {}
 
     def serve(self, listener: socket.socket, agent: int) -> None:
         """Until the agent has ended: then the descriptor `agent` says so."""
@@ -119,7 +120,7 @@ class Keeper:
             _send(call, kept is not None)
             if kept is not None:
                 _send(call, self._made(kept, exchange))
-            elif self._has_room(exchange.access):
+            else:
                 self._connect(exchange.access)
 
     def _made(self, kept: Connection, exchange: Exchange) -> tuple[str, Any]:
@@ -147,21 +148,27 @@ class Keeper:
             kept = self._idle.get(_key(access))
             return kept.pop()[1] if kept else None
 
-    def _has_room(self, access: Access) -> bool:
-        with self._lock:
-            return len(self._idle.get(_key(access), ())) < _MOST
-
     def _keep(self, access: Access, kept: Connection) -> None:
         with self._lock:
             self._idle.setdefault(_key(access), []).append((time.monotonic(), kept))
 
     def _connect(self, access: Access) -> None:
+        key = _key(access)
+        with self._lock:
+            if len(self._idle.get(key, ())) + self._making.get(key, 0) >= _MOST:
+                return
+            self._making[key] = self._making.get(key, 0) + 1
         try:
             made = Connection(connection.server(access), time.monotonic() + _CONNECT)
         except (OSError, CniError) as error:
             log.debug("no connection for the next call", server=access.server, reason=error)
         else:
             self._keep(access, made)
+        finally:
+            with self._lock:
+                self._making[key] -= 1
+                if not self._making[key]:
+                    del self._making[key]
 
     def _close_idle(self) -> None:
         oldest = time.monotonic() - _IDLE
