@@ -29,7 +29,8 @@ lint:
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
-# what fails fast comes first; the API server is built while the host's tests run
+# What fails fast comes first; the API server is built while the host's tests run. The conformance
+# tests run three times: frozen among all others, with the agent, and from the source.
 test: export PLAIT_NEED_CLUSTER = 1
 test: lint
 	@packaging/bootstrap test
@@ -38,6 +39,9 @@ test: lint
 	@tests/uml/kit
 	@tests/vm/fetch
 	@tests/cluster/fetch download
+	PLAIT_TEST_AGENT=1 PLAIT_KILLS=12 tests/isolate $(PYTHON) -m pytest -q tests/conformance
+	@$(PYTHON) -m tests.conformance.from_source build/source
+	PLAIT_BIN=build/source PLAIT_KILLS=12 tests/isolate $(PYTHON) -m pytest -q tests/conformance
 	tests/isolate $(PYTHON) -m pytest
 
 test-vm: export PLAIT_VM_ARGS = $(ARGS)

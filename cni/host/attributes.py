@@ -59,8 +59,13 @@ class Table:
     def decode(self, data: bytes) -> dict[str, Any]:
         return dict(self.pairs(data))
 
+    def only(self, name: str) -> Table:
+        """The table of that one."""
+        return Table({name: self._by_name[name]})
 
-def _number(form: str) -> Kind:
+
+def number(form: str) -> Kind:
+    """A number in a struct format."""
     shape = struct.Struct(form)
     return Kind(shape.pack, lambda data: shape.unpack_from(data)[0])
 
@@ -90,7 +95,6 @@ def _decode_ip(data: bytes) -> str:
     return _socket.inet_ntop(_socket.AF_INET if len(data) == 4 else _socket.AF_INET6, data)
 
 
-U8, U16, U32 = _number("=B"), _number("=H"), _number("=I")
 TEXT = Kind(_encode_text, _decode_text)
 MAC = Kind(_encode_mac, _decode_mac)
 IP = Kind(_encode_ip, _decode_ip)

@@ -1,7 +1,8 @@
 """rtnetlink's messages as the kernel has them: those that we send, and of its answers what we read.
 
-Kernel: include/uapi/linux/{if_link,if_addr,rtnetlink,neighbour}.h. A test holds each of them
-against pyroute2, which knows them all and takes 10 ms to be imported.
+pyroute2 knows them all and takes 10 ms to be imported: numbers, formats and classes of values come
+from it ahead of time (packaging/netlink.py). Here is what it does at run time, as far as we need
+it, and what it does not say. Kernel: include/uapi/linux/{if_link,if_addr,rtnetlink,neighbour}.h.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from cni.host.attributes import (
     MAC,
     RAW,
     TEXT,
-    U8,
-    U16,
-    U32,
     Kind,
     Table,
     fields,
     flagged,
     listed,
     nested,
+    number,
 )
+from cni.host.messages import ATTRIBUTES, FIXED, NESTED, STATES
 
 
 class Shape(NamedTuple):
@@ -55,89 +55,75 @@ class Message(dict[str, Any]):
         return made
 
 
-_STATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
+#: by pyroute2's names of their classes
+_KINDS = {"asciiz": TEXT, "ipaddr": IP, "l2addr": MAC, "target": IP} | {
+    name: number(form) if members == ("value",) else fields(form, *members)
+    for name, (form, members) in FIXED.items()
+}
+
+
+def _table(name: str, **own: Kind) -> Table:
+    """The attributes of a class; `own`: kinds of those that hold more than a value in a format."""
+    attributes = {}
+    for attribute, (code, value) in ATTRIBUTES[name].items():
+        kind = own.get(attribute) or _KINDS[value]
+        attributes[attribute] = (code, flagged(kind) if attribute in NESTED else kind)
+    return Table(attributes)
 
 
 def _decode_state(data: bytes) -> str:
-    return _STATES[data[0]] if data[0] < len(_STATES) else _STATES[0]
+    return STATES[data[0]] if data[0] < len(STATES) else STATES[0]
+
+
+_VF_MAC, _VF_VLAN = _KINDS["vf_mac"], _KINDS["vf_vlan"]
 
 
 def _encode_vf_mac(value: dict[str, Any]) -> bytes:
-    return struct.pack("=I32s", value["vf"], MAC.encode(value["mac"]))
+    return _VF_MAC.encode({**value, "mac": MAC.encode(value["mac"])})
 
 
 def _decode_vf_mac(data: bytes) -> dict[str, Any]:
-    return {"vf": struct.unpack_from("=I", data)[0], "mac": MAC.decode(data[4:])}
+    value = _VF_MAC.decode(data)
+    return {**value, "mac": MAC.decode(value["mac"])}
 
 
-def _encode_vf_vlan(value: dict[str, Any]) -> bytes:
-    # kernels since 6.9 refuse it without the two bytes of padding at the end
-    return struct.pack("=III", *(value[name] for name in ("vf", "vlan", "qos"))) + struct.pack(
-        ">H2x", value["proto"]
-    )
+def _encode_vlan_info(value: dict[str, Any]) -> bytes:
+    # pyroute2 leaves the two bytes of padding out, and kernels since 6.9 refuse it so
+    return _VF_VLAN.encode(value) + struct.pack(">H2x", value["proto"])
 
 
-def _decode_vf_vlan(data: bytes) -> dict[str, Any]:
-    vf, vlan, qos = struct.unpack_from("=III", data)
-    return {"vf": vf, "vlan": vlan, "qos": qos, "proto": struct.unpack_from(">H", data, 12)[0]}
+def _decode_vlan_info(data: bytes) -> dict[str, Any]:
+    return {**_VF_VLAN.decode(data), "proto": struct.unpack_from(">H", data, 12)[0]}
 
 
-VF = Table(
-    {
-        "IFLA_VF_MAC": (1, Kind(_encode_vf_mac, _decode_vf_mac)),
-        "IFLA_VF_VLAN": (2, fields("=III", "vf", "vlan", "qos")),
-        "IFLA_VF_SPOOFCHK": (4, fields("=II", "vf", "spoofchk")),
-        "IFLA_VF_LINK_STATE": (5, fields("=II", "vf", "link_state")),
-        "IFLA_VF_RATE": (6, fields("=III", "vf", "min_tx_rate", "max_tx_rate")),
-        "IFLA_VF_TRUST": (9, fields("=II", "vf", "trust")),
-        "IFLA_VF_VLAN_LIST": (
-            12,
-            listed(Table({"IFLA_VF_VLAN_INFO": (1, Kind(_encode_vf_vlan, _decode_vf_vlan))})),
-        ),
-    }
+_VLAN_LIST = _table("vf_vlist", IFLA_VF_VLAN_INFO=Kind(_encode_vlan_info, _decode_vlan_info))
+VF = _table(
+    "vfinfo",
+    IFLA_VF_MAC=Kind(_encode_vf_mac, _decode_vf_mac),
+    IFLA_VF_VLAN_LIST=listed(_VLAN_LIST),
 )
 
 #: IFLA_PROTINFO of a bridge port, and IFLA_INFO_SLAVE_DATA
-BRIDGE_PORT = Table({"IFLA_BRPORT_MODE": (4, U8), "IFLA_BRPORT_ISOLATED": (33, U8)})
+BRIDGE_PORT = _table("protinfo_bridge")
 #: IFLA_INFO_DATA of a bridge
-BRIDGE = Table({"IFLA_BR_VLAN_FILTERING": (7, U8)})
-
-_ALTNAMES = Table({"IFLA_ALT_IFNAME": (53, TEXT)})
-_INFO = Table(
-    {
-        "IFLA_INFO_KIND": (1, TEXT),
-        "IFLA_INFO_DATA": (2, RAW),
-        "IFLA_INFO_SLAVE_KIND": (4, TEXT),
-        "IFLA_INFO_SLAVE_DATA": (5, RAW),
-    }
-)
+BRIDGE = _table("bridge_data")
+_BRIDGE_SPEC = _table("af_spec_bridge")
 #: IFLA_AF_SPEC of a bridge port (family AF_BRIDGE; with others it has another content)
-BRIDGE_FLAGS = Table({"IFLA_BRIDGE_FLAGS": (0, U16)})
-BRIDGE_VLANS = Table({"IFLA_BRIDGE_VLAN_INFO": (2, fields("=HH", "flags", "vid"))})
+BRIDGE_FLAGS = _BRIDGE_SPEC.only("IFLA_BRIDGE_FLAGS")
+BRIDGE_VLANS = _BRIDGE_SPEC.only("IFLA_BRIDGE_VLAN_INFO")
+
 LINK = Shape(
-    "=BxHiII",
-    ("family", "ifi_type", "index", "flags", "change"),
-    Table(
-        {
-            "IFLA_ADDRESS": (1, MAC),
-            "IFLA_IFNAME": (3, TEXT),
-            "IFLA_MTU": (4, U32),
-            "IFLA_LINK": (5, U32),
-            "IFLA_MASTER": (10, U32),
-            "IFLA_PROTINFO": (12, flagged(nested(BRIDGE_PORT))),
-            "IFLA_TXQLEN": (13, U32),
-            "IFLA_OPERSTATE": (16, Kind(RAW.encode, _decode_state)),
-            "IFLA_LINKINFO": (18, nested(_INFO)),
-            "IFLA_IFALIAS": (20, TEXT),
-            "IFLA_VFINFO_LIST": (22, listed(Table({"IFLA_VF_INFO": (1, Kind(VF.encode, bytes))}))),
-            "IFLA_AF_SPEC": (26, RAW),
-            "IFLA_NET_NS_FD": (28, U32),
-            "IFLA_EXT_MASK": (29, U32),
-            "IFLA_PROMISCUITY": (30, U32),
-            "IFLA_PROP_LIST": (52, flagged(listed(_ALTNAMES))),
-            "IFLA_ALT_IFNAME": (53, TEXT),
-            "IFLA_PARENT_DEV_NAME": (56, TEXT),
-        }
+    *FIXED["ifinfmsg"],
+    _table(
+        "ifinfmsg",
+        IFLA_AF_SPEC=RAW,
+        IFLA_LINKINFO=nested(_table("ifinfo", IFLA_INFO_DATA=RAW, IFLA_INFO_SLAVE_DATA=RAW)),
+        IFLA_OPERSTATE=Kind(RAW.encode, _decode_state),
+        IFLA_PROP_LIST=listed(_table("proplist")),
+        # pyroute2 leaves the flag to its caller
+        IFLA_PROTINFO=flagged(nested(BRIDGE_PORT)),
+        # decoded when one is looked at: a card may have 256
+        IFLA_VFINFO_LIST=listed(_table("vflist", IFLA_VF_INFO=Kind(VF.encode, bytes))),
     ),
 )
 
@@ -149,56 +135,35 @@ def _encode_peer(attributes: list[tuple[str, Any]]) -> bytes:
 
 
 #: IFLA_INFO_DATA of a veth pair; what the peer is to be
-VETH = Table({"VETH_INFO_PEER": (1, Kind(_encode_peer, bytes))})
+VETH = _table("veth_data", VETH_INFO_PEER=Kind(_encode_peer, bytes))
 
-ADDRESS = Shape(
-    "=BBBBI",
-    ("family", "prefixlen", "flags", "scope", "index"),
-    Table(
-        {
-            "IFA_ADDRESS": (1, IP),
-            "IFA_LOCAL": (2, IP),
-            "IFA_BROADCAST": (4, IP),
-            "IFA_FLAGS": (8, U32),
-        }
-    ),
-)
+ADDRESS = Shape(*FIXED["ifaddrmsg"], _table("ifaddrmsg"))
 
-_GATEWAY = {"RTA_GATEWAY": (5, IP)}
-_HOP = Table(_GATEWAY)
+_HOP = Shape(*FIXED["nh"], _table("nh"))
 
 
 def _decode_hops(data: bytes) -> list[tuple[int, str]]:
     """Of each hop the index of the link, and the gateway or an empty string."""
+    size = struct.calcsize(_HOP.form)
     hops = []
     offset = 0
-    while offset + 8 <= len(data):
-        length, oif = struct.unpack_from("=H2xi", data, offset)
-        if length < 8:
+    while offset + size <= len(data):
+        length = struct.unpack_from("=H", data, offset)[0]
+        if length < size:
             break
-        found = _HOP.decode(data[offset + 8 : offset + length])
-        hops.append((oif, found.get("RTA_GATEWAY", "")))
+        hop = Message(_HOP).decoded(data[offset : offset + length])
+        hops.append((hop["oif"], hop["attrs"].get("RTA_GATEWAY", "")))
         offset += (length + 3) & ~3
     return hops
 
 
 ROUTE = Shape(
-    "=BBBBBBBBI",
-    ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags"),
-    Table(
-        {
-            "RTA_DST": (1, IP),
-            "RTA_OIF": (4, U32),
-            **_GATEWAY,
-            "RTA_PRIORITY": (6, U32),
-            "RTA_PREFSRC": (7, IP),
-            "RTA_METRICS": (8, nested(Table({"RTAX_MTU": (2, U32), "RTAX_ADVMSS": (8, U32)}))),
-            "RTA_MULTIPATH": (9, Kind(RAW.encode, _decode_hops)),
-            "RTA_TABLE": (15, U32),
-        }
+    *FIXED["rtmsg"],
+    _table(
+        "rtmsg",
+        RTA_METRICS=nested(_table("metrics")),
+        RTA_MULTIPATH=Kind(RAW.encode, _decode_hops),
     ),
 )
 
-NEIGHBOUR = Shape(
-    "=B3xiHBB", ("family", "ifindex", "state", "flags", "ndm_type"), Table({"NDA_DST": (1, IP)})
-)
+NEIGHBOUR = Shape(*FIXED["ndmsg"], _table("ndmsg"))

@@ -6,7 +6,6 @@ once it may have arrived: what became of it only its sender can find out (see Un
 
 from __future__ import annotations
 
-import http.client
 import json
 import ssl
 import time
@@ -129,7 +128,7 @@ class Gateway:
                 link = self._open()
                 sent = True
                 answer = self._exchange(link, path, body)
-            except (OSError, http.client.HTTPException, TooLargeError) as error:
+            except (OSError, TooLargeError) as error:
                 failure = self._unreachable(error)
                 is_known = not sent
             except CniError as error:  # of the authentication
@@ -236,8 +235,6 @@ class Gateway:
         elif isinstance(error, TooLargeError):
             code = Code.IO_FAILURE
             reason = f"an answer of {connection.MAX_ANSWER} bytes and more"
-        elif isinstance(error, http.client.IncompleteRead):
-            reason = "the answer is cut short"
         return CniError(code, line(f"{self._name}: {reason}"))
 
     @property

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
 from cni.core.errors import CniError, Code
 from cni.core.types import Attachment
+from cni.kube.percent import quote, unquote
 from ipam.ranges import size
 from ipam.stores import Hold, Lease, Owner
 
@@ -138,8 +138,6 @@ def address_of(key: str) -> int:
 
 def spot_of(key: str, prefix: str) -> Spot:
     """What `Keys.place` made this key of; `prefix` is Keys.places. Raises CniError 5."""
-    from urllib.parse import unquote
-
     try:
         name, version, address = key.removeprefix(prefix).split("/")
         return Spot(unquote(name, errors="surrogateescape"), int(version), int(address, 16))
@@ -226,7 +224,7 @@ def _json(value: object) -> bytes:
 
 
 def _word(text: str) -> str:
-    return quote(text, safe="", errors="surrogateescape")
+    return quote(text, errors="surrogateescape")
 
 
 def _strange(key: str) -> CniError:

@@ -15,11 +15,11 @@ import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote
 
 from cni.core import log
 from cni.core.errors import CniError, Code
 from cni.core.types import Attachment
+from cni.kube.percent import quote, unquote
 from cni.store import files
 from cni.store.lock import locked
 from ipam.stores import Owner
@@ -96,7 +96,7 @@ class Journal:
 
         `timeout`: seconds to wait for another call about the same attachment.
         """
-        name = files.name_for(quote(store, safe=""))
+        name = files.name_for(quote(store))
         self._directory = os.path.join(state_dir, "plait", "intents", name)
         self._timeout = timeout
 

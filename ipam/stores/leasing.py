@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -305,6 +304,8 @@ def _spread(collisions: int) -> int:
 
 
 def _pause(collisions: int) -> None:
+    import random  # 1 ms that the first try does not pay
+
     longest = min(_PAUSE * 2**collisions, _LONGEST_PAUSE)
     signals.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)
 

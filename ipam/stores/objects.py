@@ -7,11 +7,11 @@ so: then whoever asked reads again. All methods raise ApiError.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
 
 from cni.core.errors import CniError, Code
 from cni.kube.client import JSON_PATCH, MERGE_PATCH, Call
 from cni.kube.failures import ApiError
+from cni.kube.percent import quote
 from ipam.stores import pool as shapes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Objects:
         """`seconds` for each request, which is then tried once; 0: as the client is patient."""
         self._client = client
         self._seconds = seconds
-        self._path = f"/apis/{shapes.API}/namespaces/{quote(namespace, safe='')}"
+        self._path = f"/apis/{shapes.API}/namespaces/{quote(namespace)}"
 
     def pool(self, key: Key) -> Pool | None:
         document = self._get(self._of("ippools", key.name))
@@ -136,7 +136,7 @@ class Objects:
         return answer
 
     def _of(self, plural: str, name: str) -> str:
-        return f"{self._path}/{plural}/{quote(name, safe='')}"
+        return f"{self._path}/{plural}/{quote(name)}"
 
     def _get(self, path: str) -> Json | None:
         try:

@@ -8,12 +8,11 @@ range, which then has a pool of its own. Nothing is asked or written here.
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote
 
 from cni.core.errors import CniError, Code, invalid
+from cni.kube.percent import quote, unquote
 from ipam.ranges import Range, text, window
 from ipam.stores import RESERVED, Hold
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 API = "whereabouts.cni.cncf.io/v1alpha1"
 _MOST = 2**63 - 1  #: the largest offset that the original can read
-_LARGE = re.compile("0|[1-9][0-9]{0,18}")  #: a number that may be such an offset
+_DIGITS = 19  #: of such a number
 
 #: annotations of a pool, one for each reserved address: "reserved.plait/<offset>" to the hold's id
 _RESERVED = "reserved.plait/"
@@ -107,7 +106,7 @@ def key(network_name: str, wanted: Range, node: str = "") -> Key:
     if wanted.version == 6 and wanted.prefix_len < 64:
         raise invalid(about, "a pool's IPv6 network must be /64 or smaller")
     parts = [each for each in (network_name, node) if each]
-    name = "-".join([*parts, re.sub("[:/]", "-", wanted.cidr)])
+    name = "-".join([*parts, _in_name(wanted.cidr)])
     if name.startswith("-"):
         raise invalid(about, "its pool's name would begin with '-': set network_name")
     return Key(name, network_name, wanted.cidr, wanted.version, wanted.base)
@@ -143,7 +142,8 @@ def reserved_address(network_name: str, version: int, name: str) -> int | None:
 
 def hold_id(hold: Hold) -> str:
     """A hold as the `id` of an allocation: the original sees a taken address without a pod."""
-    holder, ifname = quote(hold.holder), quote(hold.ifname)  # a colon in one, for one
+    # a colon in one, for one
+    holder, ifname = (quote(each, safe="/") for each in (hold.holder, hold.ifname))
     return f"hold:{hold.kind}:{hold.until}:{holder}:{ifname}"
 
 
@@ -193,7 +193,7 @@ def read_pool(key: Key, document: Json) -> Pool:
     found: dict[int, Allocation] = {}
     for offset, each in (allocations or {}).items():
         # what is no offset of this network is not ours to understand, and never touched
-        if _LARGE.fullmatch(offset) and int(offset) < size and isinstance(each, dict):
+        if _is_offset(offset) and int(offset) < size and isinstance(each, dict):
             found[key.base + int(offset)] = Allocation(
                 *(str(each.get(name) or "") for name in ("id", "podref", "ifname"))
             )
@@ -201,7 +201,7 @@ def read_pool(key: Key, document: Json) -> Pool:
     reserved = {
         key.base + int(name.removeprefix(_RESERVED)): str(value)
         for name, value in annotations.items()
-        if name.startswith(_RESERVED) and _LARGE.fullmatch(name.removeprefix(_RESERVED))
+        if name.startswith(_RESERVED) and _is_offset(name.removeprefix(_RESERVED))
     }
     return Pool(key, found, reserved)
 
@@ -233,7 +233,7 @@ def listed(document: Json, nodes: frozenset[str]) -> tuple[Pool, str] | None:
     try:
         name = document["metadata"]["name"]
         network = ip_network(str(document["spec"]["range"]), strict=False)
-        before = name.removesuffix(re.sub("[:/]", "-", str(network)))
+        before = name.removesuffix(_in_name(str(network)))
         node = max((n for n in nodes if f"-{before}".endswith(f"-{n}-")), key=len, default="")
         network_name = before.removesuffix(f"{node}-" if node else "").removesuffix("-")
         base = int(network.network_address)
@@ -277,6 +277,16 @@ def slice_of(document: Json, node: str, wanted: Range) -> tuple[str, Range]:
 
 def _object(kind: str, name: str, spec: Json) -> Json:
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _in_name(cidr: str) -> str:
+    return cidr.replace(":", "-").replace("/", "-")
+
+
+def _is_offset(text: str) -> bool:
+    """Whether the original could have written the number."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return is_number and (text == "0" or text[0] != "0")
 
 
 def _spec(document: Json, kind: str, name: str) -> dict[str, Any]:

@@ -12,8 +12,21 @@ from cni.core.registry import PLUGINS
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+# what packaging/boot.py does for an executable, a script has to do itself: /dev/null in place of a
+# standard stream that is closed
 _SCRIPT = f"""#!{sys.executable}
+import os
 import sys
+
+for fd, (name, mode, flags) in enumerate(
+    (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
+):
+    if getattr(sys, name) is None:
+        null = os.open("/dev/null", flags)
+        if null != fd:
+            os.dup2(null, fd)
+            os.close(null)
+        setattr(sys, name, open(fd, mode, closefd=False))
 
 sys.path[0] = {str(_ROOT)!r}
 from cni.__main__ import main

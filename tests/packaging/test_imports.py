@@ -59,7 +59,9 @@ VALIDATION = {
 }
 KERNEL = {"_ctypes", "_struct", "ctypes", "ctypes._endian", "ipaddress", "struct"}
 BRIDGE = VALIDATION | KERNEL | {"hashlib", "select"}
-LEASES = {"_bisect", "_sqlite3", "bisect", "sqlite3", "sqlite3.dbapi2"}
+#: addresses are given
+RANGES = {"_bisect", "bisect"}
+LEASES = RANGES | {"_sqlite3", "sqlite3", "sqlite3.dbapi2"}
 #: a server is asked
 CLUSTER = {"_ssl", "_weakrefset", "encodings.utf_16_le", "ssl", "threading"}
 # fmt: on
@@ -75,6 +77,7 @@ NETWORK = {
     "isGateway": True,
     "ipam": LEASING,
 }
+HOST_LOCAL = {**NETWORK, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.2.0.0/16"}]]}}
 LO = {"cniVersion": "1.1.0", "name": "lo", "type": "loopback"}
 MULTUS = {"cniVersion": "1.1.0", "name": "multus", "type": "multus", "delegates": [NETWORK]}
 
@@ -84,6 +87,8 @@ BUDGETS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("ADD", LO, KERNEL),
     ("ADD", NETWORK, BRIDGE | LEASES),
     ("DEL", NETWORK, BRIDGE | LEASES),
+    ("ADD", HOST_LOCAL, BRIDGE | RANGES),
+    ("DEL", HOST_LOCAL, BRIDGE | RANGES),
     ("ADD", MULTUS, BRIDGE | LEASES),
     ("DEL", MULTUS, BRIDGE | LEASES),
 ]
@@ -114,8 +119,13 @@ def imported(
     return set(done.stderr.decode().splitlines()[-1].split())
 
 
+def _title(verb: str, conf: dict[str, Any]) -> str:
+    ipam = conf.get("ipam", {}).get("type", "")
+    return f"{verb} {conf['type']} {ipam}".rstrip()
+
+
 @pytest.mark.parametrize(
-    ("verb", "conf", "budget"), BUDGETS, ids=[f"{verb} {conf['type']}" for verb, conf, _ in BUDGETS]
+    ("verb", "conf", "budget"), BUDGETS, ids=[_title(verb, conf) for verb, conf, _ in BUDGETS]
 )
 def test_a_verb_imports_no_more(
     node: Node, library: Path, verb: str, conf: dict[str, Any], budget: set[str]
@@ -141,3 +151,19 @@ def test_a_server_is_asked_without_the_librarys_http(
     foreign = {name for name in found if name.partition(".")[0] not in OURS}
     assert "ssl" in foreign
     assert foreign - START - PROTOCOL - BRIDGE - LEASES - CLUSTER == set()
+
+
+@pytest.mark.parametrize("verb", ["ADD", "DEL"])
+def test_the_stores_of_the_cluster(node: Node, library: Path, tmp_path: Path, verb: str) -> None:
+    with ApiServer(tmp_path / "api") as api:
+        kubeconfig = api.kubeconfig(tmp_path / "kubeconfig", form="json")
+        ipam = {**LEASING, "kubernetes": {"kubeconfig": str(kubeconfig)}}
+        conf = {"cniVersion": "1.1.0", "name": "net", "type": "whereabouts", "ipam": ipam}
+        args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=p1"
+        pod = node.pod()
+        if verb == "DEL":
+            imported(node, library, "ADD", conf, pod, args)
+        found = imported(node, library, verb, conf, pod, args)
+    foreign = {name for name in found if name.partition(".")[0] not in OURS}
+    assert "ipam.stores.kubernetes" in found
+    assert foreign - START - PROTOCOL - VALIDATION - RANGES - CLUSTER - {"ipaddress"} == set()

@@ -34,7 +34,6 @@ BASIC = {
 }
 #: third-party package -> the modules, or packages, that may import it
 FOREIGN = {
-    "pyroute2": {"cni.host.codecs"},
     "pydantic": {"cni.conf", "ipam.conf", "meta.conf"},
     "pydantic_core": {"cni.core.load"},
     "h2": {"cni.kube.grpc"},

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: TID251 (the measure of ours)
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # noqa: TID251
-from pyroute2.netlink.rtnl.ndmsg import ndmsg  # noqa: TID251
-from pyroute2.netlink.rtnl.rtmsg import rtmsg  # noqa: TID251
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg, state_by_code
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from cni.host import codecs, veth
-from cni.host.attributes import RAW, TEXT, U32, Table
+from cni.host.attributes import RAW, TEXT, Table, number
 from cni.host.codecs import ADDRESS, LINK, NEIGHBOUR, ROUTE, Message, Shape
 
 NESTED = 0x8000
@@ -222,9 +222,12 @@ def test_what_is_sent(name: str) -> None:
 
 
 def test_the_vlan_of_a_vf_with_its_protocol() -> None:
-    """pyroute2 has no padding there."""
+    """pyroute2 does not count the padding, and is right in all else."""
     data = ours(LINK, {}, [our_vf("IFLA_VF_VLAN_LIST", [("IFLA_VF_VLAN_INFO", VF_QINQ)])]).encode()
     assert data.endswith(struct.pack("=HHIII", 20, 1, 7, 100, 3) + b"\x88\xa8\0\0")
+    theirs = [vf("IFLA_VF_VLAN_LIST", {"attrs": [("IFLA_VF_VLAN_INFO", VF_QINQ)]})]
+    head = struct.pack("=HH", 18, 1)
+    assert bytes(others(LINK, {}, theirs).data[-20:]) == head + data[-16:]
     ((_, entry),) = codecs.LINK.table.decode(data[16:])["IFLA_VFINFO_LIST"]
     assert codecs.VF.decode(entry) == {"IFLA_VF_VLAN_LIST": [("IFLA_VF_VLAN_INFO", VF_QINQ)]}
 
@@ -259,11 +262,19 @@ def test_the_hops_of_a_multipath_route() -> None:
     assert Message(ROUTE).decoded(data)["attrs"] == {"RTA_MULTIPATH": [(3, "10.0.0.1"), (4, "")]}
 
 
+def test_the_states_of_a_link() -> None:
+    for code, name in state_by_code.items():
+        data = bytes(16) + struct.pack("=HHB3x", 5, 16, code)
+        assert Message(LINK).decoded(data)["attrs"] == {"IFLA_OPERSTATE": name}
+    unheard_of = bytes(16) + struct.pack("=HHB3x", 5, 16, len(state_by_code))
+    assert Message(LINK).decoded(unheard_of)["attrs"] == {"IFLA_OPERSTATE": "UNKNOWN"}
+
+
 def test_a_name_that_is_no_text_survives() -> None:
     assert TEXT.encode(TEXT.decode(b"caf\xe9\0")) == b"caf\xe9\0"
 
 
-TABLE = Table({"TEXT": (1, TEXT), "NUMBER": (2, U32)})
+TABLE = Table({"TEXT": (1, TEXT), "NUMBER": (2, number("=I"))})
 
 
 PLAIN = st.characters(codec="utf-8", exclude_characters="\0")

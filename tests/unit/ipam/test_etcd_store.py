@@ -20,6 +20,7 @@ from tests.unit.ipam.etcd_proxy import REFUSE, Proxy
 from tests.unit.ipam.etcd_server import EtcdServer, certificates
 from tests.unit.ipam.store_model import compare_with_model
 from tests.unit.ipam.store_world import NET, NET6, SMALL, lease, leased, owner, pool, release
+from tests.unit.kube.scripted import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,23 @@ class TestUnreachable:
         assert caught.value.code == Code.TRY_AGAIN_LATER
         assert code_of(store.probe) == Code.TRY_AGAIN_LATER
         assert release(store, "c1") == 0
+
+    @pytest.mark.parametrize(
+        ("answer", "reason"),
+        [
+            (b"", "Remote end closed connection without response"),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "the answer is cut short"),
+        ],
+    )
+    def test_no_answer_of_etcd(self, tmp_path: Path, answer: bytes, reason: str) -> None:
+        with Scripted(None, answer) as server:
+            host = f"127.0.0.1:{server.port}"
+            store = EtcdStore(EtcdSettings((host,)), str(tmp_path), SHORT)
+            with pytest.raises(CniError) as caught:
+                lease(store, "c1", Ask(NET))
+        assert caught.value.code == Code.TRY_AGAIN_LATER
+        assert caught.value.msg == f"etcd {host}: {reason}"
 
     def test_the_next_endpoint(self, cluster: Cluster, etcd: EtcdServer) -> None:
         store = cluster.store(url=f"http://127.0.0.1:1,http://127.0.0.1:2,{etcd.url}")

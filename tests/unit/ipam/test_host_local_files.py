@@ -170,6 +170,17 @@ class TestIndex:
         net.delete(NET, "nobody")
         assert len(seen) == 3
 
+    def test_names_that_are_like_others(self, net: Network) -> None:
+        names, ifnames = ("known", "know", "nown", "knownknown"), ("eth0", "eth0.1")
+        for name in names:
+            for ifname in ifnames:
+                net.add(NET, name, ifname=ifname)
+        net.delete(NET, "known")
+        net.delete(NET, "know", ifname="eth0.1")
+        expected = {f"{name}\r\n{ifname}" for name in names for ifname in ifnames}
+        expected -= {"known\r\neth0", "know\r\neth0.1"}
+        assert set(net.leases().values()) == expected
+
     def test_a_file_of_somebody_else(self, net: Network) -> None:
         net.write("10.0.0.9", "foreign\r\neth0")
         self.check(net)
