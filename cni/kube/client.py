@@ -17,6 +17,7 @@ from cni.core.errors import CniError, Code, describe
 from cni.kube import connection, failures
 from cni.kube.connection import Connection, Server, TooLargeError
 from cni.kube.failures import Asked
+from cni.kube.percent import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -280,9 +281,7 @@ def _read(asked: Asked, answer: Answer) -> Json:
 
 
 def _with(path: str, key: str, value: str) -> str:
-    from urllib.parse import quote
-
-    return f"{path}{'&' if '?' in path else '?'}{key}={quote(value, safe='')}"
+    return f"{path}{'&' if '?' in path else '?'}{key}={quote(value)}"
 
 
 def _seconds(retry_after: str) -> float:

@@ -14,7 +14,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 # what packaging/boot.py does for an executable, a script has to do itself: /dev/null in place of a
 # standard stream that is closed
-_SCRIPT = f"""#!{sys.executable}
+_SCRIPT = f"""#!{sys.executable} -I
 import os
 import sys
 
@@ -28,7 +28,7 @@ for fd, (name, mode, flags) in enumerate(
             os.close(null)
         setattr(sys, name, open(fd, mode, closefd=False))
 
-sys.path[0] = {str(_ROOT)!r}
+sys.path.insert(0, {str(_ROOT)!r})
 from cni.__main__ import main
 
 main()
