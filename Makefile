@@ -39,9 +39,7 @@ test: lint
 	@tests/uml/kit
 	@tests/vm/fetch
 	@tests/cluster/fetch download
-	PLAIT_TEST_AGENT=1 PLAIT_KILLS=30 tests/isolate $(PYTHON) -m pytest -q tests/conformance
-	@$(PYTHON) -m tests.conformance.from_source build/source
-	PLAIT_BIN=build/source PLAIT_KILLS=30 tests/isolate $(PYTHON) -m pytest -q tests/conformance
+	tests/conformance/modes $(PYTHON)
 	tests/isolate $(PYTHON) -m pytest
 
 test-vm: export PLAIT_VM_ARGS = $(ARGS)
