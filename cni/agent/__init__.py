@@ -19,10 +19,25 @@ but wait. Descriptors go last, so that none is kept open by an agent that has st
 
 from __future__ import annotations
 
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 READY, PRINTING = b"R", b"P"
 
 #: seconds that an executable waits for READY, of a busy agent or a stopped one
 PATIENCE = 0.3
+
+
+def lock_path(plugin: str, environ: Mapping[str, str]) -> str:
+    """The lock of calls of the plugin about one interface; empty: there is none to name it by."""
+    container, ifname = environ.get("CNI_CONTAINERID", ""), environ.get("CNI_IFNAME", "")
+    name = f"{plugin}+{container}+{ifname}.lock"
+    if not container or len(os.fsencode(name)) > 250 or not name.isprintable() or "/" in name:
+        return ""
+    return f"{os.path.dirname(socket_path(environ.get('PLAIT_RUN_DIR', '')))}/{name}"
 
 
 def keeper_path(path: str) -> str:

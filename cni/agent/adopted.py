@@ -12,19 +12,13 @@ import signal
 import socket
 import struct
 import sys
-from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from cni.agent import PRINTING, READY, socket_path
+from cni.agent import PRINTING, READY, lock_path
+from cni.agent.alone import alone
 from cni.core import skel
-from cni.core.errors import CniError
-from cni.store.lock import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TIMEOUT = 10.0  #: seconds that a caller may take to hand its call over
-_UNDOING = 30.0  #: seconds that a killed call has to be undone before the next one begins
 _MAX = 8 << 20  #: bytes of a call; the kernel takes an environment of 6 MB
 _SIGINT = bytes((signal.SIGINT,))
 _FDS = 4  #: standard input, output, error; working directory
@@ -71,11 +65,18 @@ def surroundings(process: str) -> Surroundings:
     return Surroundings(
         _identity(f"{process}/exe"),
         _identity(f"{process}/root"),
-        tuple(os.readlink(f"{process}/ns/{name}") for name in _NAMESPACES),
+        tuple(map(_namespace, (f"{process}/ns/{name}" for name in _NAMESPACES))),
         label,
         tuple(status.get(name, "") for name in _RIGHTS),
         int(status["Umask"], 8),
     )
+
+
+def _namespace(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""  # a kernel without such
 
 
 def _identity(path: str) -> tuple[int, int]:
@@ -94,35 +95,19 @@ def run(connection: socket.socket, here: Surroundings) -> int:
     if there._replace(umask=0) != here._replace(umask=0):
         raise NotHereError("the caller is of another build, elsewhere, or has other rights")
     os.umask(there.umask)
+    _take_limits(caller)
     connection.send(READY)
     call = _receive(connection)
-    _take_on(caller, call)
+    _take_on(call)
     _end_with(connection)
     with (
-        _alone(call),
+        alone(lock_path(call.plugin, os.environ)),
         open(0, "rb", closefd=False) as stdin,
         open(2, "wb", buffering=0, closefd=False) as stderr,
     ):
         status = skel.main(call.plugin, os.environ, stdin, _Output(connection), stderr)  # type: ignore[arg-type]
     connection.send(bytes((status,)))
     return status
-
-
-@contextmanager
-def _alone(call: Call) -> Iterator[None]:
-    """Wait for an earlier call about the same interface: a runtime that has killed it goes on at
-    once, and here it is still being undone. One that does not end is not waited for for ever.
-    """
-    environ = os.environ
-    names = (call.plugin, environ.get("CNI_CONTAINERID", ""), environ.get("CNI_IFNAME", ""))
-    name = "+".join(names)
-    with ExitStack() as stack:
-        if len(name) < 250 and name.isprintable() and "/" not in name:
-            directory = os.path.dirname(socket_path(environ.get("PLAIT_RUN_DIR", "")))
-            with suppress(CniError, OSError):
-                lock = locked(f"{directory}/{name}.lock", _UNDOING, remove=True)
-                stack.enter_context(lock)
-        yield
 
 
 class _Output:
@@ -132,7 +117,10 @@ class _Output:
         self._connection = connection
 
     def write(self, data: bytes) -> int:
-        self._connection.send(PRINTING)
+        try:
+            self._connection.send(PRINTING)
+        except OSError:
+            return len(data)  # the caller was killed, and nobody listens
         left = memoryview(data)
         while left:
             left = left[os.write(1, left) :]
@@ -159,7 +147,7 @@ def _receive(connection: socket.socket) -> Call:
         raise NotHereError("not a call")
     body = bytearray(data[4:])
     while len(body) < length:
-        more = connection.recv(1 << 16)
+        more = connection.recv(min(1 << 16, length - len(body)))
         if not more:
             raise NotHereError("the call is cut off")
         body += more
@@ -168,17 +156,24 @@ def _receive(connection: socket.socket) -> Call:
     return Call(os.fsdecode(plugin), environ, tuple(fds))
 
 
-def _take_on(caller: int, call: Call) -> None:
+def _take_limits(caller: int) -> None:
+    """Raises NotHereError for such as an agent with fewer rights, or limits, may not have."""
+    for which in _LIMITS:
+        limit = resource.prlimit(caller, which)
+        if limit != resource.getrlimit(which):
+            try:
+                resource.setrlimit(which, limit)
+            except ValueError as error:
+                raise NotHereError(str(error)) from None
+
+
+def _take_on(call: Call) -> None:
     """Be as the caller is, as far as a call can see."""
     for number, fd in enumerate(call.fds[:3]):
         os.dup2(fd, number)
         os.close(fd)
     os.fchdir(call.fds[3])
     os.close(call.fds[3])
-    for which in _LIMITS:
-        limit = resource.prlimit(caller, which)
-        if limit != resource.getrlimit(which):
-            resource.setrlimit(which, limit)
     os.environb.clear()
     os.environb.update(call.environ)
     sys.argv[:] = [call.plugin]

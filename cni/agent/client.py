@@ -10,7 +10,7 @@ import _socket
 import os
 import sys
 
-from cni.agent import PATIENCE, PRINTING, READY, socket_path
+from cni.agent import PATIENCE, PRINTING, READY, lock_path, socket_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +28,15 @@ def call(plugin: str, environ: Mapping[str, str]) -> int | None:
     """
     wish = environ.get("PLAIT_AGENT", "")
     # a path that another process would read as its own
-    if wish == "off" or environ.get("CNI_NETNS", "").startswith(_OWN):
+    if os.path.normpath(environ.get("CNI_NETNS", "")).startswith(_OWN):
         return None
-    status = _call(plugin, environ)
+    # and a variable without a name, which a process can only be started with
+    status = None if wish == "off" or "" in environ else _call(plugin, environ)
+    if status is None and (lock := lock_path(plugin, environ)) and os.path.exists(lock):
+        from cni.agent.alone import alone
+
+        with alone(lock):
+            pass
     if status is None and wish == "only":
         os.write(1, _error("no agent takes the call, and PLAIT_AGENT=only"))
         return 1

@@ -8,9 +8,10 @@ import select
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from getopt import GetoptError, getopt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cni.agent import keeper_path, keeping, socket_path
 from cni.agent.adopted import surroundings
@@ -30,6 +31,9 @@ MOST = 256  #: that may be told
 _LISTEN_FD = 3  #: the first that systemd passes on (sd_listen_fds(3))
 _BACKLOG = 64
 _LOOK = 10.0  #: seconds between two looks at whether this agent has been replaced
+_PAUSE = 0.05  #: seconds
+_UPGRADE = "PLAIT_AGENT_UPGRADE"  #: see Start.told
+_SYSTEMD = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,23 +70,42 @@ def run(path: str, calls: int) -> None:
     preload()
     gc.collect()
     gc.freeze()
-    listener = _inherited()
-    is_ours = listener is None
-    listener = listener or _bound(path)
-    agent = _Agent(listener, path, calls)
+    start = _before_upgrade() or _from_systemd() or Start(_bound(path), is_ours=True)
+    agent = _Agent(start, path, calls)
     _say(f"process {os.getpid()} listens at {path}")
     agent.serve()
     _say(f"it took {agent.taken} calls")
-    if is_ours and agent.has_socket():
+    if agent.is_ours and agent.has_socket():
         os.unlink(path)
 
 
-def _inherited() -> socket.socket | None:
-    """The socket that systemd, or the agent before an upgrade, has made."""
+class Start(NamedTuple):
+    """What an agent starts with."""
+
+    listener: socket.socket
+    is_ours: bool  #: to be removed at the end
+    running: tuple[int, ...] = ()  #: children from before an upgrade
+
+    def told(self) -> str:
+        """For the environment of the next release."""
+        return " ".join(map(str, (self.listener.fileno(), int(self.is_ours), *self.running)))
+
+
+def _before_upgrade() -> Start | None:
+    told = os.environ.pop(_UPGRADE, "")
+    if not told:
+        return None
+    fd, is_ours, *running = map(int, told.split())
+    os.set_inheritable(fd, False)
+    return Start(socket.socket(fileno=fd), bool(is_ours), tuple(running))
+
+
+def _from_systemd() -> Start | None:
+    """sd_listen_fds(3)"""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or "LISTEN_FDS" not in os.environ:
         return None
     os.set_inheritable(_LISTEN_FD, False)
-    return socket.socket(fileno=_LISTEN_FD)
+    return Start(socket.socket(fileno=_LISTEN_FD), is_ours=False)
 
 
 def _bound(path: str) -> socket.socket:
@@ -104,15 +127,18 @@ def _bound(path: str) -> socket.socket:
 class _Agent:
     """One thread, that waits for callers, for children that end, and for signals."""
 
-    def __init__(self, listener: socket.socket, path: str, calls: int) -> None:
-        self._listener, self._path, self._calls = listener, path, calls
+    def __init__(self, start: Start, path: str, calls: int) -> None:
+        self._listener, self._path, self._calls = start.listener, path, calls
+        self.is_ours = start.is_ours
         self._socket = _identity(path)
         self._here, self._memory = surroundings("/proc/self"), memory()
-        self._running: set[int] = set()
+        self._running = set(start.running)
         self._spare: Child | None = None
         self._connections = keeper.listen(keeper_path(path))
         connection.KEEPER = keeper_path(path)
         self._keeping: Keeping | None = None
+        self._keep_again = 0.0  #: not before this moment
+        self._refused: tuple[int, int] | None = None  #: an executable that cannot be started
         self._is_ending = False
         self.taken = 0  #: calls
 
@@ -133,7 +159,7 @@ class _Agent:
             if wake in ready:
                 os.read(wake, 4096)
                 self._reap()
-            if _is_replaced() and not self._is_ending:
+            if not self._is_ending:
                 self._become_the_new()
             if not self.has_socket() and not self._is_ending:
                 self._lose_socket(poll)
@@ -148,7 +174,7 @@ class _Agent:
             self._listener.close()
             self._listener = _bound(self._path)
             self._listener.setblocking(False)
-            self._socket = _identity(self._path)
+            self._socket, self.is_ours = _identity(self._path), True
             poll.register(self._listener, select.POLLIN)
         else:
             _say("another agent listens by now")
@@ -168,7 +194,9 @@ class _Agent:
         return wake
 
     def _keep_connections(self) -> None:
-        if self._keeping is None and not self._is_ending:
+        now = time.monotonic()
+        if self._keeping is None and not self._is_ending and now >= self._keep_again:
+            self._keep_again = now + 1
             with suppress(OSError):
                 self._keeping = keeping.fork(self._connections, self._listener)
 
@@ -179,15 +207,20 @@ class _Agent:
 
     def _answer(self) -> None:
         """Hand one call to a child. A connection that is closed tells the caller to go on alone."""
-        with suppress(OSError):
+        try:
             connection, _ = self._listener.accept()
-            with connection:
-                if self._spare is None or self._is_ending:
-                    return
-                child, self._spare = self._spare, None
-                self._running.add(child.pid)
-                child.hand(connection)
-                self.taken += 1
+        except BlockingIOError:
+            return
+        except OSError:
+            time.sleep(_PAUSE)  # no descriptors left, say: others need the processor
+            return
+        with connection, suppress(OSError):
+            if self._spare is None or self._is_ending:
+                return
+            child, self._spare = self._spare, None
+            self._running.add(child.pid)
+            child.hand(connection)
+            self.taken += 1
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
@@ -203,27 +236,30 @@ class _Agent:
                     self._keeping = None
 
     def _become_the_new(self) -> None:
-        """The process stays, and so does the socket: calls wait in its queue, or run cold."""
+        """If the name that this process was started by leads to another executable now. The process
+        stays, and so does the socket: calls wait in its queue, or run cold.
+        """
+        new = _identity(sys.argv[0])
+        if new is None or new in (_identity("/proc/self/exe"), self._refused):
+            return
         _say("the executable was replaced: starting the new one")
-        os.dup2(self._listener.fileno(), _LISTEN_FD)
-        environ = {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
-        with suppress(OSError):
-            os.execve(sys.argv[0], sys.argv, clean(environ))  # noqa: S606
+        start = Start(self._listener, self.is_ours, tuple(self._running))
+        environ = {key: value for key, value in os.environ.items() if key not in _SYSTEMD}
+        os.set_inheritable(self._listener.fileno(), True)
+        try:
+            os.execve(sys.argv[0], sys.argv, clean({**environ, _UPGRADE: start.told()}))  # noqa: S606
+        except OSError as error:
+            os.set_inheritable(self._listener.fileno(), False)
+            self._refused = new
+            _say(f"it cannot be started: {error}")
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Of the socket at the path; None: there is none, which is not for us to mend."""
+    """Of what is at the path; None: nothing."""
     with suppress(OSError):
         found = os.stat(path)
         return found.st_dev, found.st_ino
     return None
-
-
-def _is_replaced() -> bool:
-    """Whether the name that this process was started by leads to another executable now."""
-    with suppress(OSError):
-        return not os.path.samefile(sys.argv[0], "/proc/self/exe")
-    return False  # it is away, for the moment or for good
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from cni.agent import adopted
@@ -73,6 +74,8 @@ def fork(here: Surroundings, pages: Memory, *closed: socket.socket) -> Child:
         status = _wait(its, here, pages)
     except (NotHereError, OSError):
         pass
+    except BaseException:
+        traceback.print_exc()  # to the caller's standard error, if it has handed that over
     finally:
         os._exit(status)
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 tracing = typer.Typer(rich_markup_mode=None)
 
-_PAUSE = 0.1  #: seconds between two looks for records
+_PAUSE = 0.1  #: seconds between two looks for records, or tries to get the lock
+_TRIES = 5
 
 
 @tracing.command(
@@ -92,17 +93,26 @@ def _follow() -> Iterator[Json]:
 
 @contextmanager
 def _watching(directory: str) -> Iterator[None]:
-    """Calls record themselves meanwhile."""
+    """Calls record themselves meanwhile. Raises CniError 11 when another watches."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd, directory)
         yield
-    except BlockingIOError:
-        raise CniError(
-            Code.TRY_AGAIN_LATER, "another plait trace is running", f"{directory} is locked"
-        ) from None
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, directory: str) -> None:
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            signals.sleep(_PAUSE)  # of a call that looks whether somebody watches
+            continue
+        if os.path.exists(directory) and os.path.samestat(os.fstat(fd), os.stat(directory)):
+            return
+        break  # another has ended just now, and taken it away
+    raise CniError(Code.TRY_AGAIN_LATER, "another plait trace is running", f"{directory} is locked")
 
 
 def _records(directory: str) -> Iterator[Json]:

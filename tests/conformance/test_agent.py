@@ -60,14 +60,14 @@ def children(pid: int) -> set[int]:
         return set(map(int, file.read().split()))
 
 
-def started(node: Node, pod: Pod, **extra: str) -> subprocess.Popen[bytes]:
+def started(node: Node, pod: Pod, bin_dir: Path = OURS) -> subprocess.Popen[bytes]:
     """An ADD that runs."""
     stdin = node.root / "stdin.json"
     stdin.write_text(json.dumps(CONF))
     with stdin.open("rb") as file:
         return subprocess.Popen(
-            [OURS / "bridge"],
-            env={**node.environ("ADD", pod), **ONLY, **extra},
+            [bin_dir / "bridge"],
+            env={**node.environ("ADD", pod), **ONLY},
             stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -227,6 +227,46 @@ def test_a_caller_with_other_rights(node: Node, rights: list[str]) -> None:
         assert done.returncode == 1 and json.loads(done.stdout)["code"] == 11
 
 
+def test_what_a_call_has_that_the_agent_may_not_have(node: Node) -> None:
+    """Limits above its own, which it may not raise; a variable without a name."""
+    prepare = "ulimit -Hn 512; exec setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource"
+    pod = node.pod()
+    run = f'{prepare} "$0" agent'
+    process = subprocess.Popen(
+        ["sh", "-c", run, OURS / "plait"],
+        env={"PATH": os.environ["PATH"], "PLAIT_RUN_DIR": str(node.run_dir)},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        Agent(process)
+        node.call("ADD", CONF, pod).result()
+        nameless = ["env", "-i", *(f"{k}={v}" for k, v in node.environ("DEL", pod).items()), "=x"]
+        subprocess.run(
+            ["sh", "-c", 'exec setpriv --bounding-set=-sys_resource "$@"', "sh", *nameless,
+             str(OURS / "bridge")],
+            input=json.dumps(CONF).encode(), check=True, timeout=PATIENCE,
+        )  # fmt: skip
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_calls_about_no_container_do_not_wait_for_each_other(node: Node, held: Path) -> None:
+    """A STATUS beside a GC that takes long."""
+    lock = Held(held)
+    stdin = node.root / "gc.json"
+    stdin.write_text(json.dumps({**PROBE, "cni.dev/valid-attachments": []}))
+    with agent(node) as there, stdin.open("rb") as file:
+        collecting = subprocess.Popen(
+            [OURS / "bridge"], env={**node.environ("GC"), **ONLY}, stdin=file
+        )
+        until(lambda: any(map(lock.is_awaited, children(there.process.pid))), "it does not run")
+        node.call("STATUS", PROBE, extra=ONLY).silent()
+        assert collecting.poll() is None
+        lock.release()
+        assert collecting.wait(PATIENCE) == 0
+
+
 def test_more_calls_than_it_takes(node: Node, held: Path) -> None:
     pods = [node.pod(), node.pod()]
     lock = Held(held)
@@ -307,22 +347,64 @@ def test_killed_again_and_again(node: Node) -> None:
     assert node.leases() == []
 
 
-def test_an_upgrade(node: Node, tmp_path: Path) -> None:
-    """The link `plait` leads to another release: the agent becomes that, with the same socket."""
+def upgrade(bin_dir: Path, release: str) -> None:
+    """As packaging/install does it: a folder beside the old one, and one link renamed."""
+    shutil.copytree(OURS / ".plait", bin_dir / release)
+    (bin_dir / "new").symlink_to(f"{release}/plait")
+    (bin_dir / "new").rename(bin_dir / "plait")
+
+
+def test_upgrades(node: Node, tmp_path: Path) -> None:
+    """The agent becomes the release that the link `plait` leads to, with the same socket."""
     bin_dir = tmp_path / "bin"
     shutil.copytree(OURS, bin_dir, symlinks=True)
-    shutil.copytree(bin_dir / ".plait", bin_dir / ".plait-new")
     with agent(node, executable=bin_dir / "plait") as there:
         probe = {**node.environ("STATUS"), **ONLY}
         execute(bin_dir / "bridge", probe, PROBED).silent()
         inode = (node.run_dir / "agent/socket").stat().st_ino
-        (bin_dir / "new").symlink_to(".plait-new/plait")
-        (bin_dir / "new").rename(bin_dir / "plait")
+        for release in (".plait-2", ".plait-3"):
+            upgrade(bin_dir, release)
+            execute(bin_dir / "bridge", node.environ("STATUS"), PROBED).silent()
+            there.hear(b" listens at ")
+            execute(bin_dir / "bridge", probe, PROBED).silent()
+            assert (node.run_dir / "agent/socket").stat().st_ino == inode
+            assert os.path.samefile(f"/proc/{there.process.pid}/exe", bin_dir / release / "plait")
+    assert not (node.run_dir / "agent/socket").exists()
+
+
+def test_an_upgrade_while_calls_run(node: Node, held: Path, tmp_path: Path) -> None:
+    """They end as what they are, and SIGTERM waits for them."""
+    bin_dir = tmp_path / "bin"
+    shutil.copytree(OURS, bin_dir, symlinks=True)
+    lock, pod = Held(held), node.pod()
+    with agent(node, executable=bin_dir / "plait") as there:
+        add = started(node, pod, bin_dir)
+        until(lambda: any(map(lock.is_awaited, children(there.process.pid))), "it does not run")
+        upgrade(bin_dir, ".plait-2")
         execute(bin_dir / "bridge", node.environ("STATUS"), PROBED).silent()
         there.hear(b" listens at ")
+        there.process.terminate()
+        execute(bin_dir / "bridge", node.environ("STATUS"), PROBED).silent()
+        assert there.process.poll() is None
+        lock.release()
+        assert add.wait(PATIENCE) == 0
+        assert there.process.wait(PATIENCE) == 0
+    node.call("DEL", CONF, pod, extra=OFF).silent()
+
+
+def test_a_release_that_does_not_start(node: Node, tmp_path: Path) -> None:
+    bin_dir = tmp_path / "bin"
+    shutil.copytree(OURS, bin_dir, symlinks=True)
+    with agent(node, executable=bin_dir / "plait") as there:
+        probe = {**node.environ("STATUS"), **ONLY}
+        (bin_dir / "new").write_text("no executable")
+        (bin_dir / "new").chmod(0o755)
+        (bin_dir / "new").rename(bin_dir / "plait")
+        there.process.send_signal(signal.SIGCHLD)
+        there.hear(b"cannot be started")
+        (bin_dir / "bridge").unlink()
+        (bin_dir / "bridge").symlink_to(".plait/plait")
         execute(bin_dir / "bridge", probe, PROBED).silent()
-        assert (node.run_dir / "agent/socket").stat().st_ino == inode
-        assert os.path.samefile(f"/proc/{there.process.pid}/exe", bin_dir / ".plait-new/plait")
 
 
 def test_of_two_the_later_listens(node: Node) -> None:
@@ -421,6 +503,7 @@ def test_connections_to_an_api_server_outlive_calls(node: Node, tmp_path: Path) 
             "name": "cluster",
             "type": "multus",
             "kubeconfig": str(kubeconfig),
+            "events": False,  # which are told side by side
             "delegates": [CONF],
         }
         made = []
