@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from cni.kube.keeper import Keeper
@@ -25,10 +26,16 @@ def fork(listener: socket.socket, *closed: socket.socket) -> Keeping:
     Raises OSError.
     """
     ends, alive = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(ends)
+        os.close(alive)
+        raise
     if pid:
         os.close(ends)
         return Keeping(pid, alive)
+    status = 1
     try:
         os.close(alive)
         for each in closed:
@@ -37,5 +44,8 @@ def fork(listener: socket.socket, *closed: socket.socket) -> Keeping:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # calls that are running need it
         Keeper().serve(listener, ends)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
-        os._exit(0)
+        os._exit(status)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: the names here, not of `signal`: a handler imports nothing, it may have come amid an import
+_NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
 
 _noted = ""  #: the first signal that came
 _waiting = False
@@ -31,7 +32,7 @@ def install() -> None:
     """Note the first SIGTERM or SIGINT from now on."""
     global _noted, _waiting, _blocked, _over
     _noted, _waiting, _blocked, _over = "", False, 0, False
-    for number in _SIGNALS:
+    for number in _NAMES:
         signal.signal(number, _note)
     # a caller's "ignore" would be inherited, and with it the exit status of every child be lost
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -39,7 +40,7 @@ def install() -> None:
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _noted
-    _noted = _noted or signal.Signals(number).name
+    _noted = _noted or _NAMES[number]
     if _waiting:
         check()
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import signals, trace
 from cni.core.errors import CniError, Code, describe
-from cni.kube import connection, failures
+from cni.kube import connection, failures, http
 from cni.kube.connection import Connection, Server, TooLargeError
 from cni.kube.failures import Asked
 from cni.kube.percent import quote
@@ -172,7 +172,7 @@ class Client:
             asked = Asked(call.method, call.path, session.access)
             try:
                 with trace.span(trace.API):
-                    answer = self._ask(call, session, deadline)
+                    answer = self._ask(call, session, deadline, number)
             except (OSError, TooLargeError) as error:
                 failure = failures.unreachable(asked, error)
                 wait = 0.0
@@ -185,9 +185,8 @@ class Client:
                     return _read(asked, answer)
                 failure = failures.refused(asked, answer)
                 wait = _seconds(answer.retry_after)
-            import random  # 1 ms that the first try does not pay
-
-            wait = max(wait, pause * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
+            # not by `random`: a signal that ends this wait would come amid its import
+            wait = max(wait, pause * (0.9 + time.monotonic_ns() % 1000 / 5000))
             is_late = time.monotonic() + wait >= deadline
             if is_late or number >= attempts or not failure.may_heal:
                 failure.details = _tries(number, time.monotonic() - start, failure.details)
@@ -195,8 +194,10 @@ class Client:
             time.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _ask(self, call: Call, session: _Session, deadline: float) -> Answer:
-        """One exchange, over a connection that is open already if there is one."""
+    def _ask(self, call: Call, session: _Session, deadline: float, number: int) -> Answer:
+        """One exchange, over a connection that is open already if there is one; but the keeper's
+        only at the first try, so that no second one meets the same fate.
+        """
         body = None if call.body is None else json.dumps(call.body).encode()
         headers = {"Accept": "application/json", "User-Agent": "plait"}
         if session.access.token:
@@ -204,22 +205,24 @@ class Client:
         if body is not None:
             headers["Content-Type"] = call.content_type
         path = session.server.prefix + call.path
+        request = http.request(call.method, path, session.server.authority, headers, body)
         until = min(deadline, time.monotonic() + self._limits.call)
-        if connection.KEEPER and not session.idle:
+        if connection.KEEPER and number == 1 and not session.idle:
             from cni.kube import keeper
 
-            exchange = keeper.Exchange(
-                session.access, call.method, path, headers, body, until - time.monotonic()
-            )
+            exchange = keeper.Exchange(session.access, request, until - time.monotonic())
             if (kept := keeper.ask(connection.KEEPER, exchange)) is not None:
                 return kept
         while True:
             link = self._open(session, until)
             was_used = link.is_used
             try:
-                answer = link.ask(call.method, path, headers, body, until)
+                answer = link.exchange(request, until)
+                if was_used and answer.status == connection.IDLE_TOO_LONG:
+                    raise ConnectionResetError("the server has ended an idle connection")
             except BaseException as error:
                 link.close()
+                _close(session)  # what ended this one has ended the others
                 # the server ends a connection that was idle; what it was sent then, it did not see
                 if was_used and isinstance(error, connection.STALE):
                     continue
@@ -231,11 +234,14 @@ class Client:
             return answer
 
     def _open(self, session: _Session, until: float) -> Connection:
-        try:
-            return session.idle.pop()
-        except IndexError:
-            soon = time.monotonic() + self._limits.connect
-            return Connection(session.server, min(until, soon))
+        with suppress(IndexError):
+            while True:
+                link = session.idle.pop()
+                if link.is_quiet():
+                    return link
+                link.close()
+        soon = time.monotonic() + self._limits.connect
+        return Connection(session.server, min(until, soon))
 
     def _renew(self, refused: _Session, failure: ApiError) -> None:
         """Tokens are replaced every hour: the file may have a newer one than we read."""
@@ -262,8 +268,9 @@ def _session(access: Access) -> _Session:
 
 
 def _close(session: _Session) -> None:
-    while session.idle:
-        session.idle.pop().close()
+    with suppress(IndexError):  # other threads take them too
+        while True:
+            session.idle.pop().close()
 
 
 def _read(asked: Asked, answer: Answer) -> Json:

@@ -33,6 +33,11 @@ KEEPER = ""
 
 #: how a server that has ended an idle connection is noticed
 STALE = (ConnectionError, http.StatusLineError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+#: the status with which some end it, asked or not: of a connection that was idle, no answer
+IDLE_TOO_LONG = 408
+
+_UNHEARD = 3000  #: milliseconds without a sign that the server's host got what we have sent
+_WANT_READ = 2  #: of OpenSSL: nothing is there to be read
 
 
 class Server(NamedTuple):
@@ -43,6 +48,12 @@ class Server(NamedTuple):
     prefix: str
     tls: ssl.SSLContext | None
     name: str  #: that its certificate must have
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as a request names them."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == _HTTP else f"{name}:{self.port}"
 
 
 class Answer(NamedTuple):
@@ -125,8 +136,7 @@ class Connection:
     """A connection that is kept while the server keeps it; not for two threads at a time."""
 
     def __init__(self, target: Server, deadline: float) -> None:
-        name = f"[{target.host}]" if ":" in target.host else target.host
-        self._host = name if target.port == _HTTP else f"{name}:{target.port}"
+        self._host = target.authority
         self._timed = _Timed(_connect(target, deadline))
         self.is_used = False  #: an answer came before
         self.is_open = True  #: the server has not said that it ends it
@@ -139,18 +149,23 @@ class Connection:
         body: bytes | None,
         deadline: float,
     ) -> Answer:
+        """As `exchange`; raises ValueError too, for what http.request takes for none."""
+        return self.exchange(http.request(method, path, self._host, headers, body), deadline)
+
+    def exchange(self, request: bytes, deadline: float) -> Answer:
         """One exchange; the connection is of no use after an exception.
 
         Raises OSError (TimeoutError at the deadline, http.AnswerError) or TooLargeError.
         """
         self._timed.begin(deadline)
         with _in_time("no answer"):
-            self._timed.sendall(http.request(method, path, self._host, headers, body))
+            self._timed.sendall(request)
             stream = io.BufferedReader(self._timed)
             head = http.head(stream)
             data = http.body(stream, head, MAX_ANSWER)
+        self._timed.stop()
         self.is_used = True
-        self.is_open = head.is_kept
+        self.is_open = head.is_kept and not stream.peek(1)  # more: another's answer, some day
         return Answer(
             head.status,
             head.fields.get("content-type", ""),
@@ -159,6 +174,10 @@ class Connection:
             head.fields.get("retry-after", ""),
             data,
         )
+
+    def is_quiet(self) -> bool:
+        """Between two exchanges: neither its end has come, nor what nobody has asked for."""
+        return self._timed.is_quiet()
 
     def close(self) -> None:
         self._timed.end()
@@ -177,6 +196,20 @@ class _Timed(io.RawIOBase):
         self._deadline = deadline
         self._left = MAX_ANSWER
 
+    def stop(self) -> None:
+        """The answer is there: what was read is left, nothing more comes."""
+        self._left = 0
+
+    def is_quiet(self) -> bool:
+        self._inner.settimeout(0)
+        try:
+            self._inner.recv_into(bytearray(1))
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            return isinstance(error, ssl.SSLError) and error.args[0] == _WANT_READ
+        return False
+
     def sendall(self, data: bytes) -> None:
         self._inner.settimeout(_remaining(self._deadline))
         self._inner.sendall(data)
@@ -184,7 +217,9 @@ class _Timed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if not self._left:
+            return None
         self._inner.settimeout(_remaining(self._deadline))
         received: int = self._inner.recv_into(buffer)
         self._left -= received
@@ -223,6 +258,7 @@ def _connect(target: Server, deadline: float) -> Any:
         plain: Any = _reach(addresses, deadline)  # ssl takes one of _socket too
     try:
         plain.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        plain.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, _UNHEARD)
         if target.tls is None:
             return plain
         with _in_time("no TLS handshake"):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _MAX_LINE = 65536  #: bytes
 _MAX_FIELDS = 100
 _HEX = frozenset(b"0123456789abcdefABCDEF")
-_CONTINUE = 100
+_SWITCHING = 101
+_MOST_AHEAD = 10  #: answers that only say that there will be one
 _NO_BODY = (*range(100, 200), 204, 304)
 
 
@@ -63,11 +64,13 @@ def head(stream: BinaryIO) -> Head:
 
     Raises AnswerError; ConnectionResetError when there is none.
     """
-    version, status = _status(stream)
-    fields = _fields(stream)
-    while status == _CONTINUE:
+    for _ in range(_MOST_AHEAD + 1):
         version, status = _status(stream)
         fields = _fields(stream)
+        if status >= 200 or status == _SWITCHING:
+            break
+    else:
+        raise AnswerError(f"got more than {_MOST_AHEAD} answers before the answer")
     coding = fields.get("transfer-encoding", "").lower()
     if coding not in ("", "chunked"):
         raise AnswerError(f"transfer encoding {coding}")
@@ -76,7 +79,7 @@ def head(stream: BinaryIO) -> Head:
         coding, length = "", 0
     wishes = fields.get("connection", "").lower()
     is_kept = "close" not in wishes if version != "HTTP/1.0" else "keep-alive" in wishes
-    has_end = bool(coding) or length is not None
+    has_end = (bool(coding) or length is not None) and status != _SWITCHING
     return Head(status, fields, bool(coding), length, is_kept and has_end)
 
 

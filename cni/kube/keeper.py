@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cni.core import log
 from cni.core.errors import CniError
@@ -21,10 +21,8 @@ from cni.kube import connection, http
 from cni.kube.access import Access
 from cni.kube.connection import Answer, Connection, TooLargeError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _IDLE = 60.0  #: seconds that a connection is kept without being used
+_UNUSED = 25.0  #: the same of one that never was: servers wait less for a first request
 _MOST = 8  #: connections that are kept for one access
 _CONNECT = 5.0  #: seconds for one to be made ahead
 _HERE = 0.3  #: seconds for the keeper to say that it has none
@@ -42,17 +40,15 @@ class Exchange(NamedTuple):
     """One request, with what it takes to reach the server."""
 
     access: Access
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes | None
+    request: bytes  #: http.request's
     seconds: float  #: for all of it
 
 
 def ask(path: str, exchange: Exchange) -> Answer | None:
     """The answer, if the keeper at `path` has a connection; None: it has none, nothing was sent.
 
-    Raises as Connection.ask.
+    Nothing is sent before the call has said that it still waits for that. Raises as
+    Connection.exchange.
     """
     try:
         keeper = socket.socket(socket.AF_UNIX)
@@ -63,10 +59,10 @@ def ask(path: str, exchange: Exchange) -> Answer | None:
     with keeper:
         try:
             _send(keeper, _told(exchange))
-            has_one = _receive(keeper)
+            if not _receive(keeper):
+                return None
+            _send(keeper, True)
         except (OSError, EOFError, ValueError):
-            return None
-        if not has_one:
             return None
         keeper.settimeout(exchange.seconds + _HERE)
         try:
@@ -102,11 +98,16 @@ class Keeper:
             if agent in ready:
                 break
             if listener.fileno() in ready:
+                threads = [each for each in threads if each.is_alive()]
                 with suppress(OSError):
                     call, _ = listener.accept()
-                    threads = [each for each in threads if each.is_alive()]
-                    threads.append(threading.Thread(target=self._serve, args=(call,), daemon=True))
-                    threads[-1].start()
+                    thread = threading.Thread(target=self._serve, args=(call,), daemon=True)
+                    try:
+                        thread.start()
+                    except RuntimeError:  # there are too many: the call goes on by itself
+                        call.close()
+                    else:
+                        threads.append(thread)
         listener.close()
         for each in threads:
             each.join()
@@ -116,27 +117,28 @@ class Keeper:
             call.settimeout(_CONNECT)
             exchange = _heard(_receive(call))
             kept = self._lend(exchange.access)
-            call.settimeout(None)
-            _send(call, kept is not None)
-            if kept is not None:
+            if kept is None:
+                _send(call, False)
+                self._connect(exchange.access)
+            elif _still_waits(call):
+                call.settimeout(None)
                 _send(call, self._made(kept, exchange))
             else:
-                self._connect(exchange.access)
+                self._keep(exchange.access, kept)
 
     def _made(self, kept: Connection, exchange: Exchange) -> tuple[str, Any]:
         """Make the exchange; what came of it."""
         deadline = time.monotonic() + exchange.seconds
         try:
-            answer = kept.ask(
-                exchange.method, exchange.path, exchange.headers, exchange.body, deadline
-            )
-        except connection.STALE:
-            # the server ends a connection that was idle; what it was sent then, it did not see
-            kept.close()
-            return "stale", ""
+            answer = kept.exchange(exchange.request, deadline)
+            if answer.status == connection.IDLE_TOO_LONG:
+                raise ConnectionResetError
         except (OSError, TooLargeError) as error:
             kept.close()
-            return type(error).__name__, str(error)
+            self._drop(exchange.access)
+            # the server ends a connection that was idle; what it was sent then, it did not see
+            is_stale = isinstance(error, connection.STALE)
+            return ("stale", "") if is_stale else (type(error).__name__, str(error))
         if kept.is_open:
             self._keep(exchange.access, kept)
         else:
@@ -144,13 +146,28 @@ class Keeper:
         return "answer", tuple(answer)
 
     def _lend(self, access: Access) -> Connection | None:
-        with self._lock:
-            kept = self._idle.get(_key(access))
-            return kept.pop()[1] if kept else None
+        while True:
+            with self._lock:
+                idle = self._idle.get(_key(access))
+                if not idle:
+                    return None
+                _, kept = idle.pop()
+            if kept.is_quiet():
+                return kept
+            kept.close()
 
     def _keep(self, access: Access, kept: Connection) -> None:
         with self._lock:
-            self._idle.setdefault(_key(access), []).append((time.monotonic(), kept))
+            idle = self._idle.setdefault(_key(access), [])
+            idle.append((time.monotonic(), kept))
+            if len(idle) > _MOST:
+                idle.pop(0)[1].close()
+
+    def _drop(self, access: Access) -> None:
+        """What ended one has ended the others, or they are silent as it was."""
+        with self._lock:
+            for _, each in self._idle.pop(_key(access), ()):
+                each.close()
 
     def _connect(self, access: Access) -> None:
         key = _key(access)
@@ -171,15 +188,16 @@ class Keeper:
                     del self._making[key]
 
     def _close_idle(self) -> None:
-        oldest = time.monotonic() - _IDLE
+        now = time.monotonic()
         with self._lock:
-            for access, kept in list(self._idle.items()):
-                for since, each in kept:
-                    if since < oldest:
-                        each.close()
-                self._idle[access] = [each for each in kept if each[0] >= oldest]
-                if not self._idle[access]:
-                    del self._idle[access]
+            for key, idle in list(self._idle.items()):
+                for each in list(idle):
+                    since, kept = each
+                    if now - since > (_IDLE if kept.is_used else _UNUSED):
+                        kept.close()
+                        idle.remove(each)
+                if not idle:
+                    del self._idle[key]
 
 
 def _key(access: Access) -> Access:
@@ -189,12 +207,21 @@ def _key(access: Access) -> Access:
 
 def _told(exchange: Exchange) -> tuple[Any, ...]:
     access = tuple(exchange.access._replace(token=""))
-    return (access, *exchange[1:3], dict(exchange.headers), *exchange[4:])
+    return (access, *exchange[1:])
 
 
 def _heard(message: tuple[Any, ...]) -> Exchange:
     access, *rest = message
     return Exchange(Access(*access), *rest)
+
+
+def _still_waits(call: socket.socket) -> bool:
+    """Whether the call takes the connection: else it makes the exchange itself."""
+    try:
+        _send(call, True)
+        return _receive(call) is True
+    except (OSError, EOFError, ValueError):
+        return False
 
 
 def _send(to: socket.socket, message: Any) -> None:
