@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 #: the names here, not of `signal`: a handler imports nothing, it may have come amid an import
-_NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
+_NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
 
 _noted = ""  #: the first signal that came
 _waiting = False

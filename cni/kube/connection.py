@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cni.core import log
 from cni.core.errors import CniError, invalid
-from cni.kube import http
+from cni.kube import http, url
 from cni.kube.line import line
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def server(access: Access) -> Server:
     about = f'{access.source}: server "{access.server}"'
     try:
         text = access.server if "://" in access.server else f"https://{access.server}"
-        scheme, host, port, path = _parts(_without_needless_brackets(text))
+        scheme, host, port, path = url.parts(url.without_needless_brackets(text))
     except ValueError as error:
         raise invalid(line(f"{about}: {error}")) from None
     if scheme not in ("https", "http") or not _is_host(host) or not _is_plain(access.server):
@@ -90,46 +90,6 @@ def server(access: Access) -> Server:
     if access.token and tls is None:
         log.warning("the token is sent without TLS", server=access.server)
     return Server(host, port or (443 if tls else _HTTP), path.rstrip("/"), tls, name)
-
-
-def _parts(url: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port (0: none) and path, as urllib.parse tells them, which takes 4 ms to be
-    imported. Raises ValueError.
-    """
-    scheme, _, rest = url.partition("://")
-    place = rest.partition("#")[0].partition("?")[0]
-    place, slash, path = place.partition("/")
-    if place.startswith("["):
-        host, bracket, behind = place[1:].partition("]")
-        if not bracket or behind[:1] not in ("", ":"):
-            raise ValueError("Invalid IPv6 URL")
-        try:
-            _socket.inet_pton(_socket.AF_INET6, host.partition("%")[0])
-        except OSError:
-            raise ValueError(f"{host!r} does not appear to be an IPv6 address") from None
-        port = behind[1:]
-    else:
-        host, _, port = place.partition(":")
-        if "[" in place or "]" in place:
-            raise ValueError("Invalid IPv6 URL")
-    if port and not (port.isascii() and port.isdigit() and len(port) <= 5):
-        raise ValueError(f"Port could not be cast to integer value as {port!r}")
-    number = int(port or 0)
-    if number > 0xFFFF:
-        raise ValueError("Port out of range 0-65535")
-    name, percent, zone = host.partition("%")
-    return scheme.lower(), name.lower() + percent + zone, number, slash + path
-
-
-def _without_needless_brackets(url: str) -> str:
-    """`https://[10.96.0.1]:443`, as the original's installer writes every server, read as it means
-    it: only IPv6 addresses are for brackets.
-    """
-    scheme, _, rest = url.partition("://")
-    host, bracket, behind = rest.removeprefix("[").partition("]")
-    if rest.startswith("[") and bracket and ":" not in host and "/" not in host:
-        return f"{scheme}://{host}{behind}"
-    return url
 
 
 class Connection:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cni.core.errors import CniError
-from cni.kube import connection
+from cni.kube import connection, url
 from cni.kube.access import Access
 from cni.kube.client import Client
 from cni.kube.failures import ApiError
@@ -73,20 +73,20 @@ URL = st.text("aA1:/[]?#.%@-") | st.text("ab1:./", min_size=1).map(lambda text: 
 @given(st.sampled_from(["https", "HTTP"]), URL)
 def test_addresses_are_taken_apart_as_the_library_does_it(scheme: str, rest: str) -> None:
     """But for what it lets pass: users, and brackets around what is no address."""
-    url = f"{scheme}://{rest}"
+    text = f"{scheme}://{rest}"
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text)
         theirs = (parts.scheme, parts.hostname or "", parts.port or 0, parts.path)
     except ValueError:
         with pytest.raises(ValueError):
-            connection._parts(url)
+            url.parts(text)
         return
     try:
-        ours = connection._parts(url)
+        ours = url.parts(text)
     except ValueError:
-        assert "@" in url or "[" in url or "]" in url or parts.netloc.count(":") > 1
+        assert "@" in text or "[" in text or "]" in text or parts.netloc.count(":") > 1
     else:
-        assert ours == theirs or "@" in url
+        assert ours == theirs or "@" in text
 
 
 @pytest.mark.parametrize(

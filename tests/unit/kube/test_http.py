@@ -62,6 +62,22 @@ def test_answers_are_read_as_python_reads_them(raw: bytes) -> None:
     assert (head.status, head.fields, body, head.is_kept) == theirs(raw)
 
 
+@pytest.mark.parametrize("number", [1, 10])
+def test_what_only_says_that_there_will_be_an_answer(number: int) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    raw = early * (number // 2) + early[: -len(b"HTTP/1.1 102 Processing\r\n\r\n")] * (number % 2)
+    head, body = read(raw + OK + b"Content-Length: 20\r\n\r\n" + BODY)
+    assert (head.status, head.fields, body, head.is_kept) == (
+        *(200, {"content-length": "20"}, BODY),
+        True,
+    )
+
+
+def test_another_protocol_is_none_of_ours() -> None:
+    head, body = read(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + BODY)
+    assert (head.status, head.is_kept, body) == (101, False, b"")
+
+
 @pytest.mark.parametrize("raw", ANSWERS)
 def test_no_answer_is_whole_before_its_end(raw: bytes) -> None:
     whole = read(raw)
@@ -100,6 +116,7 @@ def test_what_is_no_status_line(raw: bytes) -> None:
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
         OK + b"Transfer-Encoding: identity\r\n\r\n" + BODY,
         OK + b"a: b\r\n" * 101 + b"\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 11 + OK + b"\r\n",
         OK + b"a" * 70_000,
         OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000,
         OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 101,
