@@ -22,12 +22,22 @@ def test_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fork() -> int:
         raise OSError(errno.EAGAIN, "no more")
 
+    ends: list[int] = []
+    pipe2 = os.pipe2
+
+    def pipe(flags: int) -> tuple[int, int]:
+        ends.extend(made := pipe2(flags))
+        return made
+
     monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, "pipe2", pipe)
     with keeper.listen(str(tmp_path / "connections")) as listener:
-        before = os.listdir("/proc/self/fd")
         with pytest.raises(OSError, match="no more"):
             keeping.fork(listener)
-        assert os.listdir("/proc/self/fd") == before
+        for each in ends:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(each)
+    assert len(ends) == 2
 
 
 def test_a_process_that_fails_says_why(
