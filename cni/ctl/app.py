@@ -58,8 +58,8 @@ def plait(
 @app.command(
     "agent",
     short_help="Run this node's calls in a process that has everything imported.",
-    help="Serve calls of this node's plugins from a process that has everything imported: three "
-    "times as fast. Without it, or when it is busy, they run by themselves.",
+    help="Serve calls of this node's plugins from a process that has everything imported: each "
+    "takes some 15 ms less. Without it, or when it is busy, they run by themselves.",
 )
 def agent(
     calls: Annotated[

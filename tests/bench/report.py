@@ -27,7 +27,7 @@ _CLUSTER_NOTES = """\
   its leases on the node here.
 - What an ADD consists of, the last lines by a client that does nothing but write and read: how the
   server and a connection take part. Both kinds of STATUS differ by what a cluster needs before it
-  is asked: http.client and ssl, the kubeconfig, the certificates."""
+  is asked: ssl, the kubeconfig, the certificates."""
 
 
 _STORES_NOTES = """\
