@@ -9,7 +9,7 @@ from cni.core import log
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, describe
 from cni.store import files
-from meta.multus import chain, choice, detach, lock, recover, results, sandbox, subject
+from meta.multus import chain, choice, detach, lock, recover, results, sandbox, scratch, subject
 from meta.multus.scratch import MASTER_IFNAME
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def gc(req: Request, conf: Multus, home: Home) -> None:
         (live if _is_valid(record, req, req.valid_attachments) else stale).append(record)
     live += [record for record in stale if not _remove(req, record, live, attempts)]
     _collect_networks(req, _networks(req, conf, records), live, attempts)
+    attempts.run(scratch.forget_unwritten, home)
     for directory in (home.cni_dir, results.directory(home.cni_dir), lock.directory(home.run_dir)):
         attempts.run(files.sweep, directory)
     attempts.finish()

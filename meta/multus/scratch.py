@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cni.core.types import Json
 
 _SEPARATOR = "@"
+_STARTED = ".started"
 
 MASTER_IFNAME = "eth0"  #: what runtimes call it; the original's record does not say
 
@@ -64,7 +65,8 @@ class Record:
 
     @property
     def _progress(self) -> str:
-        return os.path.join(lock.directory(self.home.run_dir), f"{disk.short(self.name)}.started")
+        stem = disk.short(self.name)
+        return os.path.join(lock.directory(self.home.run_dir), f"{stem}{_STARTED}")
 
     def create(self) -> None:
         """Write it to the disk; from here on a lost process is found again."""
@@ -211,6 +213,25 @@ def every(home: Home) -> Iterator[Record]:
         record = read(home, name, ifname or MASTER_IFNAME)
         if record is not None and record.delegates:
             yield record
+
+
+def forget_unwritten(home: Home) -> None:
+    """Remove how far those ADDs came that were killed before their record was there."""
+    directory = lock.directory(home.run_dir)
+    for name in files.names(directory):
+        stem = name.removesuffix(_STARTED)
+        if stem == name or stem in _stems(home):
+            continue
+        try:
+            with lock.container(home.run_dir, stem.partition(_SEPARATOR)[0], timeout=0):
+                if stem not in _stems(home):
+                    files.remove(os.path.join(directory, name))
+        except CniError:
+            pass  # an ADD is about to write the record
+
+
+def _stems(home: Home) -> set[str]:
+    return {disk.short(name) for name in files.names(home.cni_dir)}
 
 
 def _read_element(record: Record, element: Any, index: int, master: str) -> None:

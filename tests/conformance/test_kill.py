@@ -179,7 +179,8 @@ def test_sigkill_then_del(node: Node, scenario: str) -> None:
     assert not found, f"PLAIT_SEED={SEED}\n" + "\n".join(found)
     # the moments were worth something: they met the ADD in all its stages
     assert seen["killed"] > KILLS / 2, seen
-    if not AGENT:  # which undoes what was killed, mostly before it can be seen
+    # few moments may miss a stage; an agent undoes what was killed, mostly before it can be seen
+    if KILLS >= 50 and not AGENT:
         assert all(0 < seen[kind] < KILLS for kind in ("links", "leases")), seen
 
 

@@ -321,3 +321,19 @@ def test_a_container_id_too_long_for_the_names_of_our_own_files(node: Node) -> N
     assert collect(node, conf, "live1").status == 0
     assert node.calls() == ["DEL pb net1", "DEL pa eth0", "GC pa"]
     assert not (node.cni_dir / long).exists()
+
+
+def test_an_add_that_was_killed_before_it_had_a_record(node: Node) -> None:
+    """How far it came is forgotten; not of one that is about to write its record."""
+    conf = attached(node, "there")
+    directory = node.root / "run" / "multus"
+    killed, running = directory / "killed.started", directory / "running.started"
+    killed.write_text("0")
+    running.write_text("0")
+    (directory / "there.started").write_text("1")  # a second ADD of it, say, has come so far
+    with lock.container(str(node.root / "run"), "running"):
+        assert collect(node, conf, "there").status == 0
+    assert not killed.exists() and running.exists()
+    assert (directory / "there.started").exists()
+    assert collect(node, conf, "there").status == 0
+    assert not running.exists()
