@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BUS = Path("/sys/bus/pci")
 VFS = 7  #: that an igb card has
-PATIENCE = 30.0  #: seconds that nothing here needs
+PATIENCE = 90.0  #: seconds that nothing here needs
 
 
 class Vf:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pydantic  # noqa: F401  # before cni.core.load puts its stand-in there: typer needs all of it
 import pytest
 
 from cni.ctl import app

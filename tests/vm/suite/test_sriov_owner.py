@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cni.core import signals
+from cni.store import lock as locks
 from tests.netns import confs
 from tests.netns.faults import killed
 from tests.vm.card import wait_for
@@ -246,7 +248,7 @@ def test_the_lock_of_the_vf_is_the_original_s(
         fcntl.flock(fd, fcntl.LOCK_EX)
         pauses.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(signals, "sleep", pause)
+            patch.setattr(locks, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
             machine.call(command, conf, pod, "net1").ok()
         assert len(pauses) >= 3
     assert out.read_text() == "1\n"
