@@ -141,25 +141,25 @@ def test_signal_while_another_add_holds_the_lock(node: Node) -> None:
     pod = node.pod()
     before = node.snapshot(pod)
     node.run_dir.mkdir()
-    with (node.run_dir / "bridge-br0.lock").open("w") as lock:
+    path = node.run_dir / "bridge.lock"
+    with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = node.start("ADD", confs.bridge(ipam=confs.static("10.1.2.3/24")), pod)
         process.feed()
-        until(lambda: _has_the_namespace(process))
+        until(lambda: _has_open(process, path))
         process.signal(signal.SIGTERM)
         process.finish(BOUND).error(11)
     assert node.snapshot(pod) == before
 
 
-def _has_the_namespace(process: Process) -> bool:
-    """It has opened the pod's: next comes the lock."""
+def _has_open(process: Process, path: Path) -> bool:
     assert process.is_running(), process.finish(BOUND)
     directory = f"/proc/{process.pid}/fd"
-    return any(_target(f"{directory}/{fd}").startswith("net:") for fd in os.listdir(directory))
+    return any(_target(f"{directory}/{fd}") == str(path) for fd in os.listdir(directory))
 
 
 def _target(link: str) -> str:
-    """What it leads to; nothing for a descriptor that was closed meanwhile, as the lock's is."""
+    """What it leads to; nothing for a descriptor that was closed meanwhile."""
     try:
         return os.readlink(link)
     except FileNotFoundError:
