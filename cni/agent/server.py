@@ -6,19 +6,19 @@ import gc
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
 from getopt import GetoptError, getopt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cni.agent import keeper_path, keeping, socket_path
 from cni.agent.adopted import surroundings
 from cni.agent.preload import preload
 from cni.agent.spare import fork, memory
+from cni.agent.start import SYSTEMD, UPGRADE, Start, listen, start
 from cni.core.spawn import clean
-from cni.kube import connection, keeper
+from cni.kube import connection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,8 @@ if TYPE_CHECKING:
 
 CALLS = 16  #: at a time, unless told; a child has 5 to 15 MB of its own
 MOST = 256  #: that may be told
-_LISTEN_FD = 3  #: the first that systemd passes on (sd_listen_fds(3))
-_BACKLOG = 64
 _LOOK = 10.0  #: seconds between two looks at whether this agent has been replaced
 _PAUSE = 0.05  #: seconds
-_UPGRADE = "PLAIT_AGENT_UPGRADE"  #: see Start.told
-_SYSTEMD = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,8 +66,7 @@ def run(path: str, calls: int) -> None:
     preload()
     gc.collect()
     gc.freeze()
-    start = _before_upgrade() or _from_systemd() or Start(_bound(path), is_ours=True)
-    agent = _Agent(start, path, calls)
+    agent = _Agent(start(path), path, calls)
     _say(f"process {os.getpid()} listens at {path}")
     agent.serve()
     _say(f"it took {agent.taken} calls")
@@ -79,62 +74,17 @@ def run(path: str, calls: int) -> None:
         os.unlink(path)
 
 
-class Start(NamedTuple):
-    """What an agent starts with."""
-
-    listener: socket.socket
-    is_ours: bool  #: to be removed at the end
-    running: tuple[int, ...] = ()  #: children from before an upgrade
-
-    def told(self) -> str:
-        """For the environment of the next release."""
-        return " ".join(map(str, (self.listener.fileno(), int(self.is_ours), *self.running)))
-
-
-def _before_upgrade() -> Start | None:
-    told = os.environ.pop(_UPGRADE, "")
-    if not told:
-        return None
-    fd, is_ours, *running = map(int, told.split())
-    os.set_inheritable(fd, False)
-    return Start(socket.socket(fileno=fd), bool(is_ours), tuple(running))
-
-
-def _from_systemd() -> Start | None:
-    """sd_listen_fds(3)"""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or "LISTEN_FDS" not in os.environ:
-        return None
-    os.set_inheritable(_LISTEN_FD, False)
-    return Start(socket.socket(fileno=_LISTEN_FD), is_ours=False)
-
-
-def _bound(path: str) -> socket.socket:
-    """A socket that takes the place of what is at `path`, in a directory of root alone."""
-    directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    os.chmod(directory, 0o700)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    temporary = f"{path}.{os.getpid()}"
-    with suppress(FileNotFoundError):
-        os.unlink(temporary)
-    listener.bind(temporary)
-    os.chmod(temporary, 0o600)
-    listener.listen(_BACKLOG)
-    os.rename(temporary, path)
-    return listener
-
-
 class _Agent:
     """One thread, that waits for callers, for children that end, and for signals."""
 
-    def __init__(self, start: Start, path: str, calls: int) -> None:
-        self._listener, self._path, self._calls = start.listener, path, calls
-        self.is_ours = start.is_ours
+    def __init__(self, begun: Start, path: str, calls: int) -> None:
+        self._listener, self._path, self._calls = begun.listener, path, calls
+        self.is_ours = begun.is_ours
         self._socket = _identity(path)
         self._here, self._memory = surroundings("/proc/self"), memory()
-        self._running = set(start.running)
+        self._running = set(begun.running)
         self._spare: Child | None = None
-        self._connections = keeper.listen(keeper_path(path))
+        self._connections = listen(keeper_path(path))
         connection.KEEPER = keeper_path(path)
         self._keeping: Keeping | None = None
         self._keep_again = 0.0  #: not before this moment
@@ -172,7 +122,7 @@ class _Agent:
             _say("the socket was removed: listening again")
             poll.unregister(self._listener)
             self._listener.close()
-            self._listener = _bound(self._path)
+            self._listener = listen(self._path)
             self._listener.setblocking(False)
             self._socket, self.is_ours = _identity(self._path), True
             poll.register(self._listener, select.POLLIN)
@@ -243,11 +193,11 @@ class _Agent:
         if new is None or new in (_identity("/proc/self/exe"), self._refused):
             return
         _say("the executable was replaced: starting the new one")
-        start = Start(self._listener, self.is_ours, tuple(self._running))
-        environ = {key: value for key, value in os.environ.items() if key not in _SYSTEMD}
+        told = Start(self._listener, self.is_ours, tuple(self._running)).told()
+        environ = {key: value for key, value in os.environ.items() if key not in SYSTEMD}
         os.set_inheritable(self._listener.fileno(), True)
         try:
-            os.execve(sys.argv[0], sys.argv, clean({**environ, _UPGRADE: start.told()}))  # noqa: S606
+            os.execve(sys.argv[0], sys.argv, clean({**environ, UPGRADE: told}))  # noqa: S606
         except OSError as error:
             os.set_inheritable(self._listener.fileno(), False)
             self._refused = new

@@ -8,7 +8,7 @@ has the errors of that; meanwhile the keeper connects too, for the next one.
 from __future__ import annotations
 
 import marshal
-import os
+import select
 import socket
 import threading
 import time
@@ -86,8 +86,6 @@ class Keeper:
 
     def serve(self, listener: socket.socket, agent: int) -> None:
         """Until the agent has ended: then the descriptor `agent` says so."""
-        import select
-
         poll = select.poll()
         poll.register(listener, select.POLLIN)
         poll.register(agent, select.POLLIN)
@@ -243,16 +241,3 @@ def _exactly(source: socket.socket, length: int) -> bytes:
             raise EOFError
         data += more
     return bytes(data)
-
-
-def listen(path: str) -> socket.socket:
-    """A socket at `path`, in a directory of root alone, in place of an earlier keeper's."""
-    listener = socket.socket(socket.AF_UNIX)
-    temporary = f"{path}.{os.getpid()}"
-    with suppress(FileNotFoundError):
-        os.unlink(temporary)
-    listener.bind(temporary)
-    os.chmod(temporary, 0o600)
-    listener.listen(64)
-    os.rename(temporary, path)
-    return listener

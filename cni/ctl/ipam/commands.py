@@ -21,7 +21,7 @@ from cni.ctl.leases import document, source
 from cni.ctl.leases.advice import advised
 from cni.ctl.leases.options import AsJson, Conf, Network, address, pod
 from cni.ctl.leases.selection import Selection
-from cni.ctl.text import printable
+from cni.ctl.text import say
 from ipam.addresses import parse_ip
 from ipam.ranges import text
 
@@ -34,10 +34,6 @@ ipam = typer.Typer(
     rich_markup_mode=None,
 )
 ipam.add_typer(importer)
-
-
-def _say(line: str) -> None:
-    typer.echo(printable(line))
 
 
 @ipam.command(
@@ -61,7 +57,7 @@ def reserve(
         raise typer.BadParameter("an address and a pod are needed")
     with advised():
         origin = source.read(conf, os.environ)
-        _say(
+        say(
             reserving.reserve(
                 origin,
                 parse_ip(at),
@@ -101,7 +97,7 @@ def release(
     with advised():
         origin = source.read(conf, os.environ, network)
         for line in releasing.release(origin, wanted, force=force):
-            _say(line)
+            say(line)
 
 
 @ipam.command(
@@ -188,8 +184,8 @@ def _tell(outcomes: list[Outcome], *, as_json: bool, dry_run: bool) -> None:
             lease = each.lease
             what = f"would be {each.what}" if dry_run else each.what
             at = text(lease.version, lease.address)
-            _say(f"{what}: {at} of range {lease.cidr}, {releasing.owner(lease)}: {each.reason}")
-    _say(reconcile.summary(outcomes, dry_run=dry_run))
+            say(f"{what}: {at} of range {lease.cidr}, {releasing.owner(lease)}: {each.reason}")
+    say(reconcile.summary(outcomes, dry_run=dry_run))
 
 
 @ipam.command(
@@ -208,12 +204,12 @@ def check(
     directory = source.state_dir(os.environ)
     path = source.database(directory)
     if not os.path.exists(path):
-        _say(f"nothing to check: there is no {path}")
+        say(f"nothing to check: there is no {path}")
         return
     with advised(), database.opened(directory, "check the leases", may_change=repair) as opened:
         found = database.faults(opened, path)
         for each in found:
-            _say(each)
+            say(each)
         if found and repair:
             database.repair(opened)
             if left := database.faults(opened, path):
@@ -221,8 +217,8 @@ def check(
                     5, f"cannot repair the leases: {path}", f"database disk image: {left[0]}"
                 )
     if not found:
-        _say(f"fine: {path}")
+        say(f"fine: {path}")
     elif repair:
-        _say(f"repaired: {path}")
+        say(f"repaired: {path}")
     else:
         raise invalid(f"faults in {path}", "`plait ipam check --repair` makes the indexes anew")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cni.ctl.text import printable
+from cni.ctl.text import say
 from cni.ctl.vf import inventory, orphan, table
 from cni.ctl.vf.document import document
 from cni.ctl.vf.plan import KERNEL, VFIO, Wish, indices
@@ -30,10 +30,6 @@ _PF = typer.Argument(metavar="PF", help="A PF by its interface or its PCI addres
 
 def _state_dir() -> str:
     return os.environ.get("PLAIT_STATE_DIR") or "/var/lib/cni"
-
-
-def _say(line: str) -> None:
-    typer.echo(printable(line))
 
 
 @vf.command("list", help="Show PFs and their VFs: drivers, interfaces, owners, settings.")
@@ -97,11 +93,11 @@ def provision_pf(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--vfs") from None
     with Rtnl() as nl:
-        world = World(nl, _state_dir(), _say)
+        world = World(nl, _state_dir(), say)
         address = inventory.find(nl, pf)
         steps = (rehearse if dry_run else provision)(world, address, wish, force=force)
     if not steps:
-        _say(f"nothing to do: {pf} is so already")
+        say(f"nothing to do: {pf} is so already")
 
 
 @vf.command(
@@ -120,4 +116,4 @@ def release_vf(
 ) -> None:
     with Rtnl() as nl:
         address = inventory.find_vf(nl, device)
-    _say(orphan.release(_state_dir(), address, force=force))
+    say(orphan.release(_state_dir(), address, force=force))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cni.agent import keeping
-from cni.kube import keeper
+from cni.agent.start import listen
 from cni.kube.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "fork", fork)
     monkeypatch.setattr(os, "pipe2", pipe)
-    with keeper.listen(str(tmp_path / "connections")) as listener:
+    with listen(str(tmp_path / "connections")) as listener:
         with pytest.raises(OSError, match="no more"):
             keeping.fork(listener)
         for each in ends:
@@ -47,7 +47,7 @@ def test_a_process_that_fails_says_why(
         raise LookupError("a bug of ours")
 
     monkeypatch.setattr(Keeper, "serve", serve)
-    with keeper.listen(str(tmp_path / "connections")) as listener:
+    with listen(str(tmp_path / "connections")) as listener:
         made = keeping.fork(listener)
     _, status = os.waitpid(made.pid, 0)
     os.close(made.alive)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cni.agent.start import listen
 from cni.core.errors import CniError
 from cni.kube import connection, http, keeper
 from cni.kube.access import from_kubeconfig
@@ -42,7 +43,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(keeper, "_HERE", PATIENCE)
     path = str(tmp_path / "connections")
     ends, alive = os.pipe()
-    thread = threading.Thread(target=Keeper().serve, args=(keeper.listen(path), ends))
+    thread = threading.Thread(target=Keeper().serve, args=(listen(path), ends))
     thread.start()
     yield path
     os.close(alive)
