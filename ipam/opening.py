@@ -32,7 +32,7 @@ def open_store(
         return _etcd(settings, req, timeout)
     if not settings.is_file_asked and not is_hurried:
         _refuse_forgotten_store(req)
-    return FileStore(req.state_dir, timeout)
+    return FileStore(req.state_dir, timeout, is_synced_later=True)
 
 
 def _refuse_forgotten_store(req: Request) -> None:

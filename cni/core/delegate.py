@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cni.core import log, names, registry, spawn, trace, versions
+from cni.core import log, names, registry, spawn, syncing, trace, versions
 from cni.core.dispatch import dispatch
 from cni.core.errors import CniError, Code, invalid
 from cni.core.request import decode_value
@@ -55,6 +55,7 @@ def _execute(executable: str, req: Request) -> Result | None:
         "CNI_ARGS": req.args,
         "CNI_PATH": ":".join(req.path),
     }
+    syncing.wait()  # what it does may outlive a power cut, our records of it have to
     done = spawn.run([executable], environ, json.dumps(req.config).encode())
     if done.status != 0:
         raise _failure(executable, done)

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from cni.core import log, registry, request, signals, trace, versions
+from cni.core import log, registry, request, signals, syncing, trace, versions
 from cni.core.dispatch import dispatch
 from cni.core.errors import CniError, Code, Interrupted, describe
 
@@ -45,10 +46,13 @@ def main(
             req = request.build(command, environ, config)
             log.configure(plugin=plugin, cmd=command, container=req.container_id, ifname=req.ifname)
             reply = _run(plugin, req)
+            syncing.wait()
         status = 0
     except (Exception, Interrupted) as failure:
         if not isinstance(failure, (CniError, OSError, Interrupted)):
             log.bug(failure)
+        with suppress(OSError):  # of what was undone; none of it has to outlive a power cut
+            syncing.wait()
         reply = _error(describe(failure), version)
         status = 1
     status = _print(reply, stdout) or status

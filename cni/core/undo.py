@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cni.core import log, signals
+from cni.core import log, signals, syncing
 from cni.core.errors import describe
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ class Undo:
         signals.check()
 
     def keep(self) -> None:
-        """The work is done. Of the outermost stack: a signal comes too late from now on."""
+        """The work is done. Of the outermost stack: it is durable, and a signal comes too late from
+        now on. Raises the OSError of a sync that failed; the work is undone then.
+        """
+        if Undo._open == 1:
+            syncing.wait()
         signals.check()
         if Undo._open == 1:
             signals.ignore()

@@ -8,6 +8,7 @@ import os
 import stat
 
 from cni.core import trace
+from cni.core.syncing import sync_directory
 
 _NAME_MAX = 200  #: bytes of a file name that every file system takes, with room for a suffix
 
@@ -60,7 +61,21 @@ def _write(path: str, data: bytes, *, durable: bool) -> None:
         os.unlink(temporary)
         raise
     if durable:
-        _sync_dir(directory)
+        sync_directory(directory)
+
+
+def overwrite(path: str, data: bytes) -> None:
+    """Write over the first bytes of a file that may end with the boot: a few, seen at once or not.
+
+    To replace a file by renaming another makes a disk write it at once, 1 ms on ext4.
+    """
+    with trace.span(trace.DISK):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(path, flags, 0o600)
+        try:
+            os.pwrite(fd, data, 0)
+        finally:
+            os.close(fd)
 
 
 def read(path: str) -> bytes | None:
@@ -146,11 +161,3 @@ def names(directory: str) -> list[str]:
         return sorted(name for name in os.listdir(directory) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _sync_dir(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

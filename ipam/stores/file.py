@@ -1,8 +1,8 @@
 """The file store: the leases of this node, in one SQLite database.
 
-Crash safety is SQLite's: a write-ahead log with synchronous=FULL, so that a killed process or a
-power cut leaves the last whole transaction. One flock around it keeps a burst of ADDs in line
-(SQLite's own busy sleep costs two to four times as much).
+Crash safety is SQLite's: a write-ahead log, so that a killed process or a power cut leaves the last
+whole transaction. One flock around it keeps a burst of ADDs in line (SQLite's own busy sleep costs
+two to four times as much).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cni.core import log
+from cni.core import log, syncing
 from cni.core.errors import CniError, Code
+from cni.core.syncing import sync_directory
 from cni.store.lock import locked
 from ipam.stores import match, schema
 from ipam.stores.boot import boot_id
@@ -35,13 +36,20 @@ _SPACE_NEEDED = 1 << 20  #: bytes that must be free on the disk for `probe` to b
 class FileStore:
     """Leases in `<state_dir>/plait/leases.db`. A Store (see ipam.stores)."""
 
-    def __init__(self, state_dir: str, timeout: float = 60) -> None:
-        """`timeout`: seconds to wait for another process that holds the leases."""
+    def __init__(
+        self, state_dir: str, timeout: float = 60, *, is_synced_later: bool = False
+    ) -> None:
+        """`timeout`: seconds to wait for another process that holds the leases.
+
+        `is_synced_later`: what is done is durable when `syncing.wait` returns, not before. The
+        log is a line of transactions: whoever builds on one of them has it synced with its own.
+        """
         self._directory = os.path.join(state_dir, "plait")
         self._path = os.path.join(self._directory, "leases.db")
         self._lock = os.path.join(self._directory, "leases.lock")
         self._reserve = os.path.join(self._directory, "leases.reserve")
         self._timeout = timeout
+        self._is_synced_later = is_synced_later
 
     def lease(self, owner: Owner, asks: Sequence[Ask]) -> list[int]:
         """See Store.lease."""
@@ -172,7 +180,7 @@ class FileStore:
 
     @contextmanager
     def _transaction(self, operation: str) -> Iterator[Ledger]:
-        """All that the body does, durable when it ends; nothing of it when it raises."""
+        """All that the body does, durable when it ends (see __init__); nothing when it raises."""
         import sqlite3  # 2 ms that only a verb with leases pays
 
         try:
@@ -182,6 +190,8 @@ class FileStore:
                     connection.execute("BEGIN IMMEDIATE")
                     yield Ledger(connection, boot_id())
                     connection.execute("COMMIT")
+                    if self._is_synced_later and connection.total_changes:
+                        syncing.begin(f"{self._path}-wal")
                 finally:
                     self._close(connection)  # rolls back what was not committed
         except sqlite3.Error as error:
@@ -205,7 +215,9 @@ class FileStore:
             self._make_file()
         connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None)
         try:
-            connection.execute("PRAGMA synchronous = FULL")
+            # in WAL mode NORMAL leaves out the sync of each COMMIT, and no other
+            level = "NORMAL" if self._is_synced_later else "FULL"
+            connection.execute(f"PRAGMA synchronous = {level}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != schema.VERSION:
                 self._make_tables(connection, version)
@@ -218,11 +230,7 @@ class FileStore:
         """An empty database, there after a power cut too; the log takes over its mode."""
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         for directory in (self._directory, os.path.dirname(self._directory)):
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_directory(directory)
 
     def _make_tables(self, connection: sqlite3.Connection, version: int) -> None:
         if version in schema.UPGRADES:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.core import log
 from cni.core.errors import CniError, Code
+from cni.core.syncing import sync_directory
 from cni.core.types import Attachment
 from cni.kube.percent import quote, unquote
 from cni.store import files
@@ -261,7 +262,7 @@ class Entry:
             finally:
                 os.close(fd)
             if durable and is_new:
-                _sync(directory)
+                sync_directory(directory)
         self.intent = intent
 
 
@@ -272,14 +273,6 @@ def _write(fd: int, line: bytes) -> None:
         line = b"\n" + line
     if os.write(fd, line) != len(line):
         raise OSError(28, "No space left on device")
-
-
-def _sync(directory: str) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _name(attachment: Attachment) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cni.core import versions
+from cni.core import syncing, versions
 from cni.core.attempts import Attempts
 from cni.core.errors import CniError, Code, invalid
 from cni.core.undo import Undo
@@ -67,6 +67,7 @@ def add(
             answers = _route(req, record, answers, gateways)
         versions.render(answers[0], req.cni_version)  # what cannot be told must not stay
         if publish is not None:
+            syncing.wait()
             publish([_told(*each, req) for each in zip(wanted, answers, strict=True)])
         record.finish()
         undo.keep()

@@ -5,8 +5,8 @@ the configuration as it was used. What Plait adds is under a key that the origin
 attachment of one container (podman: another network of this type) has a file of its own,
 `<containerID>@<ifname>`; `@` cannot be part of a container ID.
 
-How far an ADD came is in the run directory, where a write costs nothing and which a killed process
-leaves behind; a machine without power does not, and then all delegates may have been started.
+How far an ADD came is in the run directory, which a killed process leaves behind; a machine without
+power does not, and then all delegates may have been started.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cni.core import log, names
+from cni.core import log, names, syncing
 from cni.core.errors import CniError, Code, invalid
 from cni.store import files
 from meta.multus import deleted, disk, lock, results
 from meta.multus.delegates import Delegate, default_ifname
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from cni.core.types import Json
 
@@ -69,15 +69,20 @@ class Record:
         return os.path.join(lock.directory(self.home.run_dir), f"{stem}{_STARTED}")
 
     def create(self) -> None:
-        """Write it to the disk; from here on a lost process is found again."""
+        """Write it down; from here on a lost process is found again.
+
+        It is durable when `syncing.wait` returns. A power cut before that leaves it, or an empty
+        one, or none, of a container of which nothing else is left on this node.
+        """
         deleted.unmark(self.home.run_dir, self.container_id, self.parent)
         files.write(self._progress, b"0", durable=False)
-        self._write()
+        files.write(self.path, self._encoded(), durable=False)
+        syncing.begin(self.path, directory=self.home.cni_dir)
 
     def start(self, index: int) -> None:
         """Say that the delegate may exist from now on."""
         self.pending.add(index)
-        files.write(self._progress, b"%d" % (index + 1), durable=False)
+        files.overwrite(self._progress, b"%d" % (index + 1))
 
     def finish(self) -> None:
         """Say that all were added."""
@@ -86,7 +91,7 @@ class Record:
     def settle(self) -> None:
         """Drop the record when nothing is left to delete, else keep exactly what is."""
         if self.pending:
-            self._write(frozenset(range(len(self.delegates))) - self.pending)
+            files.write(self.path, self._encoded(set(range(len(self.delegates))) - self.pending))
         else:
             files.remove(self.path)
             deleted.mark(self.home.run_dir, self.container_id, self.parent)
@@ -113,7 +118,7 @@ class Record:
             self.is_complete = False
             self.pending = {index for index in self.pending if index < started}
 
-    def _write(self, gone: frozenset[int] = frozenset()) -> None:
+    def _encoded(self, gone: Collection[int] = ()) -> bytes:
         is_routed = any(each.default_route is not None for each in self.delegates)
         elements = [
             {
@@ -128,7 +133,7 @@ class Record:
                 f"the configurations of {len(elements)} networks are too large for a record",
                 f"{len(data)} bytes, {disk.MAX_RECORD} at most",
             )
-        files.write(self.path, data)
+        return data
 
     def _own(self, delegate: Delegate, *, is_deleted: bool) -> Json:
         own: Json = {

@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,10 @@ from tests.bench import (
 from tests.conformance.node import AGENT, OURS, REPOSITORY, fresh_node, types
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.conformance.kernel import Json
+    from tests.conformance.node import Node
 
 
 def main() -> int:
@@ -89,7 +93,7 @@ def _measure(options: argparse.Namespace, work: Path) -> Json:
     rounds = options.rounds or (7 if options.quick else 40)
     found: Json = {"machine": machine.describe(), "rounds": rounds}
     before = machine.pressure()
-    with fresh_node(work / "node") as node:
+    with _node(work, "node") as node:
         if not options.only:
             _say(f"starts, {rounds} rounds")
             found["starting"] = document.starting(starting.measure(node, rounds))
@@ -99,12 +103,12 @@ def _measure(options: argparse.Namespace, work: Path) -> Json:
     if options.only in ("", "pods"):
         found["pods"] = _pods(options, work)
     if options.only in ("", "spending"):
-        with fresh_node(work / "spending") as node:
+        with _node(work, "spending") as node:
             _say(f"where the time goes, {rounds} rounds")
             found["spending"] = document.spending(spending.measure(node, rounds))
             if not found["spending"]:
                 _say("these executables record nothing of what they spend their time on")
-    with fresh_node(work / "cluster") as node:
+    with _node(work, "cluster") as node:
         _say(f"multus in a cluster, {rounds} rounds")
         if measured := cluster.measure(node, rounds, options.only):
             found["cluster"] = document.cluster(measured)
@@ -115,9 +119,19 @@ def _measure(options: argparse.Namespace, work: Path) -> Json:
     return found
 
 
+@contextmanager
+def _node(work: Path, name: str) -> Iterator[Node]:
+    """A fresh one; its run directory is in /run and so in memory, as where systemd starts."""
+    with (
+        tempfile.TemporaryDirectory(prefix="plait-bench.", dir="/run") as run_dir,
+        fresh_node(work / name, Path(run_dir)) as node,
+    ):
+        yield node
+
+
 def _pods(options: argparse.Namespace, work: Path) -> list[Json]:
     count, at_once = (12, (1, 4)) if options.quick else (pods.PODS, pods.AT_ONCE)
-    with fresh_node(work / "pods") as node:
+    with _node(work, "pods") as node:
         found = []
         for each in pods.measure(node, count, at_once):
             _say(f"{count} pods of three networks, {each[0].at_once} at a time: measured")
@@ -130,11 +144,11 @@ def _addresses(options: argparse.Namespace, work: Path, rounds: int, found: Json
     few = max(3, rounds // 4)  # a look through 100,000 files takes seconds
     _say(f"{few} rounds at {', '.join(map(str, cases))}")
     found["leasing"] = document.leasing(leasing.measure(work / "leases", cases, few))
-    with fresh_node(work / "stores") as node:
+    with _node(work, "stores") as node:
         _say(f"stores that nodes share, {few} rounds")
         rows = [*stores.kubernetes(node, few), *stores.etcd(node, few)]
         found["stores"] = document.stores(rows)
-    with fresh_node(work / "burst") as node:
+    with _node(work, "burst") as node:
         _say("a node that fills up")
         count = burst.PODS // 5 if options.quick else burst.PODS
         found["bursts"] = document.bursts(burst.measure(node, count))

@@ -100,10 +100,10 @@ class Pod:
 class Node:
     """The host of a test: this thread is in it while the fixture lasts."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, run_dir: Path | None = None) -> None:
         self.root = root
         self.state = root / "state"
-        self.run_dir = root / "run"
+        self.run_dir = run_dir or root / "run"
         self.net = Netns()
         self.net.run("ip", "link", "set", "lo", "up")
         self._pods: list[Pod] = []
@@ -265,9 +265,9 @@ def execute(executable: Path, environ: Mapping[str, str], stdin: bytes = b"", **
 
 
 @contextmanager
-def fresh_node(root: Path) -> Iterator[Node]:
+def fresh_node(root: Path, run_dir: Path | None = None) -> Iterator[Node]:
     with new_namespace():
-        node = Node(root)
+        node = Node(root, run_dir)
         try:
             with agent(node) if AGENT else nullcontext():
                 yield node

@@ -125,6 +125,7 @@ def test_a_release_that_does_not_start(node: Node, tmp_path: Path) -> None:
 def test_of_two_the_later_listens(node: Node) -> None:
     with agent(node) as first, agent(node):
         node.call("STATUS", PROBE, extra=ONLY).silent()
+        first.process.send_signal(signal.SIGCHLD)  # it looks whenever it wakes
         first.hear(b"another agent listens")
         assert first.process.wait(PATIENCE) == 0
         # which has left the other's socket alone

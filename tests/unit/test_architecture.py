@@ -30,7 +30,7 @@ STDLIB = sys.stdlib_module_names
 #: the parts of core that every layer may use: no request, no result, no plugin
 BASIC = {
     f"cni.core.{name}"
-    for name in ("errors", "log", "signals", "spawn", "trace", "tracing", "types")
+    for name in ("errors", "log", "signals", "spawn", "syncing", "trace", "tracing", "types")
 }
 #: third-party package -> the modules, or packages, that may import it
 FOREIGN = {

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cni.core import syncing
 from cni.kube import access
 from cni.kube.client import Client
 from ipam.stores.etcd import EtcdStore
@@ -84,7 +85,8 @@ def test_file(tmp_path: Path) -> None:
 
         @contextmanager
         def open_store(node: str) -> Iterator[Store]:
-            yield FileStore(directory)
+            yield FileStore(directory, is_synced_later=True)  # as plugins do
+            syncing.wait()
 
         outcome = rush(size, tmp_path, open_store)
         database = Path(directory, "plait", "leases.db")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cni.core import syncing
 from ipam.stores.etcd import EtcdStore
 from ipam.stores.etcd_gateway import EtcdSettings
 from ipam.stores.file import FileStore
@@ -38,7 +39,7 @@ _NOT_IN_A_CLUSTER = {
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "fresh" in metafunc.fixturenames:
-        stores = ["file_store", "etcd_store", "kubernetes_store"]
+        stores = ["file_store", "plugins_file_store", "etcd_store", "kubernetes_store"]
         if metafunc.function.__name__ in _NOT_IN_A_CLUSTER:
             stores.remove("kubernetes_store")
         metafunc.parametrize("fresh", stores, indirect=True)
@@ -53,6 +54,19 @@ def file_store(tmp_path: Path) -> Callable[[], Callable[[], Store]]:
         return lambda: FileStore(state)
 
     return fresh
+
+
+@pytest.fixture
+def plugins_file_store(tmp_path: Path) -> Iterator[Callable[[], Callable[[], Store]]]:
+    """As plugins open it."""
+    numbers = itertools.count()
+
+    def fresh() -> Callable[[], Store]:
+        state = str(tmp_path / f"state-{next(numbers)}")
+        return lambda: FileStore(state, is_synced_later=True)
+
+    yield fresh
+    syncing.wait()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,6 +103,25 @@ def test_v43_answers_with_little_in_them(
     node.nad("odd", {"cniVersion": "1.0.0", "type": "odd"})
     assert node.add("odd").status == 0
     assert node.status()[1:] == ([] if entry is None else [entry])
+
+
+def test_what_the_status_tells_is_durable(
+    node: ClusterNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes a moment for the lease, and the pod's status waits for that."""
+    told: list[object] = []
+
+    def slow(fd: int) -> None:
+        time.sleep(0.2)
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("leases.db-wal"):
+            told.extend(each for each in node.api.requests if each.method == "PATCH")
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    ipam = {"type": "whereabouts", "range": "10.3.0.0/24"}
+    node.nad("leased", {"cniVersion": "1.0.0", "type": "whereabouts", "ipam": ipam})
+    assert node.add("leased").status == 0
+    assert told == []
+    assert [each for each in node.api.requests if each.method == "PATCH"]
 
 
 def test_v43_no_entry_at_all(node: ClusterNode) -> None:
