@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cni.core.errors import CniError, Code, invalid
+from cni.core.undo import Undo
 from ipam.stores.file import FileStore
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def open_store(
         return _etcd(settings, req, timeout)
     if not settings.is_file_asked and not is_hurried:
         _refuse_forgotten_store(req)
-    return FileStore(req.state_dir, timeout, is_synced_later=True)
+    return FileStore(req.state_dir, timeout, is_synced_later=Undo.is_open())
 
 
 def _refuse_forgotten_store(req: Request) -> None:

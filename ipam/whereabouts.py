@@ -67,7 +67,7 @@ def delete(req: Request) -> None:
     CniError 5 or 11 when this node's own records cannot be used.
     """
     attempts = Attempts()
-    attempts.run(FileStore(req.state_dir, is_synced_later=True).release, req.attachment)
+    attempts.run(FileStore(req.state_dir).release, req.attachment)
     try:
         conf = settings.read(req.config.get("ipam") or {})
         store = open_store(conf, req, is_hurried=True)
@@ -87,7 +87,7 @@ def gc(req: Request) -> None:
     if req.valid_attachments is None:
         return
     attempts = Attempts()
-    own = FileStore(req.state_dir, is_synced_later=True)
+    own = FileStore(req.state_dir)
     released = attempts.value(own.keep_only, req.network, req.valid_attachments) or 0
     try:
         conf = settings.read(req.config.get("ipam") or {})

@@ -55,7 +55,8 @@ def _execute(executable: str, req: Request) -> Result | None:
         "CNI_ARGS": req.args,
         "CNI_PATH": ":".join(req.path),
     }
-    syncing.wait()  # what it does may outlive a power cut, our records of it have to
+    if req.command == "ADD":
+        syncing.wait()  # what it does may outlive a power cut, our records of it have to
     done = spawn.run([executable], environ, json.dumps(req.config).encode())
     if done.status != 0:
         raise _failure(executable, done)

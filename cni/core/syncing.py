@@ -13,6 +13,9 @@ from contextlib import suppress
 
 from cni.core import trace
 
+#: files of which a sync has failed in this process
+failed: set[str] = set()
+
 _begun: list[_Sync] = []
 
 
@@ -39,6 +42,7 @@ class _Sync:
         except OSError as error:
             error.filename = error.filename or self._path
             self._error = error
+            failed.add(self._path)
         finally:
             self._running.release()
 

@@ -27,6 +27,11 @@ class Undo:
     def __init__(self) -> None:
         self._steps: list[Callable[[], object]] = []
 
+    @classmethod
+    def is_open(cls) -> bool:
+        """Whether a stack is open, whose `keep` waits until all is durable and undoes it if not."""
+        return cls._open > 0
+
     def push(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         self._steps.append(lambda: step(*args, **kwargs))
         signals.check()

@@ -114,8 +114,8 @@ class Store(Protocol):
     """
 
     def lease(self, owner: Owner, asks: Sequence[Ask]) -> list[int]:
-        """One address for each ask, durable when `syncing.wait` returns; what the owner already
-        holds comes again.
+        """One address for each ask; what the owner already holds comes again. Durable on return,
+        within an undo stack when `syncing.wait` returns.
 
         Then, what is held for it; then the wanted, the preferred, the lowest that is free; last
         what only rests. Raises CniError 100 when a range is full or the wanted address is

@@ -41,11 +41,13 @@ class FileStore:
     ) -> None:
         """`timeout`: seconds to wait for another process that holds the leases.
 
-        `is_synced_later`: what is done is durable when `syncing.wait` returns, not before. The
-        log is a line of transactions: whoever builds on one of them has it synced with its own.
+        `is_synced_later`: what is done is durable when `syncing.wait` returns, not before, for a
+        caller that undoes it when that fails. The log is a line of transactions: whoever builds on
+        one of them has it synced with its own.
         """
         self._directory = os.path.join(state_dir, "plait")
         self._path = os.path.join(self._directory, "leases.db")
+        self._log = f"{self._path}-wal"
         self._lock = os.path.join(self._directory, "leases.lock")
         self._reserve = os.path.join(self._directory, "leases.reserve")
         self._timeout = timeout
@@ -190,8 +192,8 @@ class FileStore:
                     connection.execute("BEGIN IMMEDIATE")
                     yield Ledger(connection, boot_id())
                     connection.execute("COMMIT")
-                    if self._is_synced_later and connection.total_changes:
-                        syncing.begin(f"{self._path}-wal")
+                    if self._is_synced_later:  # unchanged too: who made it may not have synced it
+                        syncing.begin(self._log)
                 finally:
                     self._close(connection)  # rolls back what was not committed
         except sqlite3.Error as error:
@@ -253,6 +255,9 @@ class FileStore:
         The last connection to close copies the log into the database, syncs that and removes the
         log. A read-only one that closes after ours is the last, and cannot: the next process
         takes the log up where it ends. (Python 3.12 has a switch for it, 3.11 has not.)
+
+        Of a log that could not be synced the kernel may have kept a part back for good, and what
+        is synced behind that is lost with it: then the database is to have it all.
         """
         import sqlite3
 
@@ -260,7 +265,7 @@ class FileStore:
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if 0 < os.path.getsize(f"{self._path}-wal") < _WAL_LIMIT:
+            if 0 < os.path.getsize(self._log) < _WAL_LIMIT and self._log not in syncing.failed:
                 keeper = sqlite3.connect(f"file:{_uri(self._path)}?mode=ro", uri=True)
                 keeper.execute("PRAGMA user_version").fetchone()
         except (sqlite3.Error, OSError) as error:

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cni.core import skel
+from cni.core.types import Attachment
+from cni.core.undo import Undo
+from ipam.bounds import RangeText, read
+from ipam.stores import Ask, Owner
+from ipam.stores.file import FileStore
 from tests.netns import confs
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from tests.netns.node import Node, Pod
 
 WHEREABOUTS = {"type": "whereabouts", "range": "10.1.2.0/24"}
+FOREIGN = {"cniVersion": "1.0.0", "type": "foreign"}
+POOL = read(RangeText("n", "10.1.2.0/24"))
 LOG, RECORD = "leases.db-wal", "pod0"  #: whose name is the container's
 
 
@@ -73,8 +80,25 @@ def test_a_lease(node: Node, disk: Disk) -> None:
     pod = node.pod()
     assert "ips" in disk.call(node, "ADD", confs.bridge(ipam=WHEREABOUTS), pod)
     assert disk.before_answer == [LOG]
-    disk.call(node, "DEL", confs.bridge(ipam=WHEREABOUTS), pod)
-    assert disk.synced == [LOG, LOG]
+
+
+def test_a_lease_that_is_there(node: Node, disk: Disk) -> None:
+    """The call that made it may have been killed before its sync."""
+    pod = node.pod()
+    store = FileStore(str(node.state))
+    store.lease(Owner(Attachment("n", pod.name, "eth0"), netns=pod.path), [Ask(POOL)])
+    with Undo() as undo:
+        again = FileStore(str(node.state), is_synced_later=True)
+        again.lease(Owner(Attachment("n", pod.name, "eth0"), netns=pod.path), [Ask(POOL)])
+        undo.keep()
+    assert disk.synced == [LOG]
+
+
+def test_a_lease_that_nobody_would_undo(node: Node, disk: Disk) -> None:
+    """As a plugin of its own whereabouts waits in the transaction, which fails as a whole."""
+    conf = {**confs.bridge(ipam=WHEREABOUTS), "type": "whereabouts"}
+    assert "ips" in disk.call(node, "ADD", conf, node.pod())
+    assert disk.synced == []
 
 
 def test_a_record_and_the_leases_of_several_networks(node: Node, disk: Disk) -> None:
@@ -83,22 +107,28 @@ def test_a_record_and_the_leases_of_several_networks(node: Node, disk: Disk) -> 
     assert sorted(disk.before_answer) == [LOG, LOG, LOG, RECORD]
 
 
+def foreign(node: Node, directory: Path) -> None:
+    """A plugin that writes its verbs to `ran`."""
+    plugin = directory / "foreign"
+    plugin.write_text(
+        f"#!/bin/sh\necho $CNI_COMMAND >>{directory}/ran\n"
+        '[ $CNI_COMMAND = DEL ] || echo \'{"cniVersion":"1.0.0"}\'\n'
+    )
+    plugin.chmod(0o755)
+    node.bin_path = str(directory)
+
+
 def test_a_plugin_of_others_comes_after_the_record(node: Node, disk: Disk, tmp_path: Path) -> None:
     """What it does elsewhere, in a cluster say, outlives a power cut: so must who did it."""
-    plugin = tmp_path / "foreign"
-    plugin.write_text('#!/bin/sh\n[ $CNI_COMMAND = DEL ] || echo \'{"cniVersion":"1.0.0"}\'\n')
-    plugin.chmod(0o755)
-    node.bin_path = str(tmp_path)
+    foreign(node, tmp_path)
     seen = []
 
     def see(path: str) -> None:
-        seen.append(os.path.exists(node.root / "ran"))
+        seen.append((tmp_path / "ran").exists())
 
     disk.fault = see
-    plugin.write_text(plugin.read_text() + f"touch {node.root / 'ran'}\n")
-    foreign = {"cniVersion": "1.0.0", "type": "foreign"}
-    disk.call(node, "ADD", multus(node, confs.bridge(ipam=WHEREABOUTS), foreign), node.pod())
-    assert (node.root / "ran").exists()
+    disk.call(node, "ADD", multus(node, confs.bridge(ipam=WHEREABOUTS), FOREIGN), node.pod())
+    assert (tmp_path / "ran").exists()
     assert seen == [False, False]
 
 
@@ -120,5 +150,22 @@ def test_a_disk_that_fails(node: Node, disk: Disk, what: str) -> None:
     error = disk.call(node, "ADD", conf, pod)
     assert (error["code"], error["details"]) == (5, "EIO: Input/output error")
     assert what in error["msg"]
+    # the kernel may have dropped a part of the log: the database has it all
+    assert (node.state / "plait" / LOG).exists() == (what != LOG)
     assert node.snapshot(pod) == before
     assert "ips" in disk.call(node, "ADD", conf, pod)
+
+
+def test_a_disk_that_fails_keeps_no_plugin_of_others_from_its_undo(
+    node: Node, disk: Disk, tmp_path: Path
+) -> None:
+    foreign(node, tmp_path)
+
+    def fail(path: str) -> None:
+        if path.endswith(LOG):
+            raise OSError(errno.EIO, "Input/output error")
+
+    disk.fault = fail
+    conf = multus(node, FOREIGN, confs.bridge(ipam=WHEREABOUTS))
+    assert disk.call(node, "ADD", conf, node.pod())["code"] == 5
+    assert (tmp_path / "ran").read_text().split() == ["ADD", "DEL"]

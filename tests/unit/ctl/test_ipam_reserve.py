@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cni.core import syncing
 from tests.unit.ctl.leased import RANGE, plugin
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ def test_the_range_of_a_configuration(node: Node) -> None:
     assert (hold.cidr, hold.network_name, hold.ifname) == (RANGE, "x", "")
     failed = node.run("ipam", "reserve", "10.0.0.15", "--pod", "a/b", "--conf", conf)
     assert failed.status == 1 and "the range does not hand it out" in failed.err
+
+
+def test_what_is_said_is_durable(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's call has more to do meanwhile; here SQLite waits in the transaction."""
+
+    def later(path: str, **_: str) -> None:
+        pytest.fail(f"{path} is to be synced when nobody waits for it")
+
+    monkeypatch.setattr(syncing, "begin", later)
+    conf = node.conf(plugin(range="10.0.0.0/24"))
+    node.ok("ipam", "reserve", "10.0.0.9", "--pod", "default/p1", "--conf", conf)
+    node.ok("ipam", "release", "10.0.0.9", "--conf", conf)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.0", "10.0.0.255"])
