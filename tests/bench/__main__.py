@@ -122,9 +122,11 @@ def _measure(options: argparse.Namespace, work: Path) -> Json:
 @contextmanager
 def _node(work: Path, name: str) -> Iterator[Node]:
     """A fresh one; its run directory is in /run and so in memory, as where systemd starts."""
+    root = work / name
+    root.mkdir()
     with (
         tempfile.TemporaryDirectory(prefix="plait-bench.", dir="/run") as run_dir,
-        fresh_node(work / name, Path(run_dir)) as node,
+        fresh_node(root, Path(run_dir)) as node,
     ):
         yield node
 

@@ -15,7 +15,8 @@ _LEGEND = (
     "Milliseconds of wall clock from spawn to exit: median (best). Everything in one table was "
     "measured in turns, one run of each, then the next round. CPU is the mean of user and system "
     "time of the process and its children. Warm: through the agent, which is let come to rest "
-    "before the next call, save in bursts; CPU is what both spend."
+    "before the next call, save in bursts; CPU is what both spend. The run directory is in memory, "
+    "as /run is on a node; the state is on the disk."
 )
 
 _CLUSTER_NOTES = """\
