@@ -40,10 +40,11 @@ class Undo:
         """The work is done. Of the outermost stack: it is durable, and a signal comes too late from
         now on. Raises the OSError of a sync that failed; the work is undone then.
         """
-        if Undo._open == 1:
+        is_outermost = Undo._open == 1
+        if is_outermost:
             syncing.wait()
         signals.check()
-        if Undo._open == 1:
+        if is_outermost:
             signals.ignore()
         self._steps.clear()
 

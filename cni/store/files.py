@@ -65,9 +65,10 @@ def _write(path: str, data: bytes, *, durable: bool) -> None:
 
 
 def overwrite(path: str, data: bytes) -> None:
-    """Write over the first bytes of a file that may end with the boot: a few, seen at once or not.
+    """Write over the first bytes of a file that may end with the boot: few, so that a reader and
+    a kill find all of them or none.
 
-    To replace a file by renaming another makes a disk write it at once, 1 ms on ext4.
+    Replacing a file by renaming another makes ext4 write that one at once, which takes 1 ms.
     """
     with trace.span(trace.DISK):
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -223,14 +223,14 @@ def every(home: Home) -> Iterator[Record]:
 def forget_unwritten(home: Home) -> None:
     """Remove how far those ADDs came that were killed before their record was there."""
     directory = lock.directory(home.run_dir)
-    for name in files.names(directory):
-        stem = name.removesuffix(_STARTED)
-        if stem == name or stem in _stems(home):
-            continue
+    started = {
+        each.removesuffix(_STARTED) for each in files.names(directory) if each.endswith(_STARTED)
+    }
+    for stem in started - _stems(home):
         try:
             with lock.container(home.run_dir, stem.partition(_SEPARATOR)[0], timeout=0):
                 if stem not in _stems(home):
-                    files.remove(os.path.join(directory, name))
+                    files.remove(os.path.join(directory, f"{stem}{_STARTED}"))
         except CniError:
             pass  # an ADD is about to write the record
 

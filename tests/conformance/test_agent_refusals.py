@@ -80,10 +80,9 @@ def test_a_caller_with_other_rights(node: Node, rights: list[str]) -> None:
 
 
 def test_more_calls_than_it_takes(node: Node) -> None:
-    pods = [node.pod(), node.pod()]
     lock = Held(node)
     with agent(node, "--calls", "1") as there:
-        first = started(node, pods[0])
+        first = started(node, node.pod())
         lock.awaited(there)
         node.call("STATUS", PROBE, extra=ONLY).error(11)
         node.call("STATUS", PROBE).silent()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cni.core import skel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -116,6 +116,16 @@ class Pod:
         return list(self.ip(family, "route"))
 
 
+class _Stdout(io.BytesIO):
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._node = node
+
+    def write(self, data: Any, /) -> int:
+        self._node.before_answer()
+        return super().write(data)
+
+
 class Node:
     """The host of a test. `call` runs a plugin in this process, as the skeleton would be run."""
 
@@ -125,6 +135,8 @@ class Node:
         self.run_dir = root / "run"
         self.pods: list[Pod] = []
         self.bin_path = "/usr/lib/cni"
+        #: runs in a call, before its answer can be seen
+        self.before_answer: Callable[[], object] = lambda: None
         self.ip("link", "set", "lo", "up")
 
     def pod(self, name: str = "pod") -> Pod:
@@ -158,7 +170,7 @@ class Node:
         return self.raw(conf["type"], environ, json.dumps(conf).encode())
 
     def raw(self, plugin: str, environ: dict[str, str], stdin: bytes) -> Reply:
-        stdout = io.BytesIO()
+        stdout = _Stdout(self)
         status = skel.main(plugin, environ, io.BytesIO(stdin), stdout, io.BytesIO())
         text = stdout.getvalue()
         return Reply(status, json.loads(text) if text else None)

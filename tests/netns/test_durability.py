@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import io
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cni.core import skel
 from cni.core.types import Attachment
 from cni.core.undo import Undo
 from ipam.bounds import RangeText, read
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.netns.node import Node, Pod
+    from tests.netns.node import Node
 
 WHEREABOUTS = {"type": "whereabouts", "range": "10.1.2.0/24"}
 FOREIGN = {"cniVersion": "1.0.0", "type": "foreign"}
@@ -34,9 +31,10 @@ LOG, RECORD = "leases.db-wal", "pod0"  #: whose name is the container's
 class Disk:
     """A slow one: what it has to write is written a moment later."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
         self.synced: list[str] = []
-        self.before_answer: list[str] = []
+        self.before_answer: list[str] = []  #: what was synced by then
+        node.before_answer = lambda: self.before_answer.extend(self.synced)
         self.fault: Callable[[str], None] = lambda path: None
         monkeypatch.setattr(os, "fdatasync", self._sync)
 
@@ -46,24 +44,10 @@ class Disk:
         self.fault(path)
         self.synced.append(os.path.basename(path))
 
-    def call(self, node: Node, command: str, conf: dict[str, Any], pod: Pod) -> dict[str, Any]:
-        """The answer; `before_answer` is what was synced when it came."""
-        disk = self
-
-        class Stdout(io.BytesIO):
-            def write(self, data: Any, /) -> int:
-                disk.before_answer = list(disk.synced)
-                return super().write(data)
-
-        stdout = Stdout()
-        environ, stdin = node.environ(command, pod), io.BytesIO(json.dumps(conf).encode())
-        skel.main(conf["type"], environ, stdin, stdout, io.BytesIO())
-        return dict(json.loads(stdout.getvalue() or "{}"))
-
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    return Disk(monkeypatch)
+def disk(node: Node, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(node, monkeypatch)
 
 
 def multus(node: Node, *delegates: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +61,7 @@ def multus(node: Node, *delegates: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_lease(node: Node, disk: Disk) -> None:
-    pod = node.pod()
-    assert "ips" in disk.call(node, "ADD", confs.bridge(ipam=WHEREABOUTS), pod)
+    node.call("ADD", confs.bridge(ipam=WHEREABOUTS), node.pod()).ok()
     assert disk.before_answer == [LOG]
 
 
@@ -97,13 +80,13 @@ def test_a_lease_that_is_there(node: Node, disk: Disk) -> None:
 def test_a_lease_that_nobody_would_undo(node: Node, disk: Disk) -> None:
     """As a plugin of its own whereabouts waits in the transaction, which fails as a whole."""
     conf = {**confs.bridge(ipam=WHEREABOUTS), "type": "whereabouts"}
-    assert "ips" in disk.call(node, "ADD", conf, node.pod())
+    node.call("ADD", conf, node.pod()).ok()
     assert disk.synced == []
 
 
 def test_a_record_and_the_leases_of_several_networks(node: Node, disk: Disk) -> None:
     conf = multus(node, *[confs.bridge(ipam=WHEREABOUTS)] * 3)
-    assert "ips" in disk.call(node, "ADD", conf, node.pod())
+    node.call("ADD", conf, node.pod()).ok()
     assert sorted(disk.before_answer) == [LOG, LOG, LOG, RECORD]
 
 
@@ -127,7 +110,7 @@ def test_a_plugin_of_others_comes_after_the_record(node: Node, disk: Disk, tmp_p
         seen.append((tmp_path / "ran").exists())
 
     disk.fault = see
-    disk.call(node, "ADD", multus(node, confs.bridge(ipam=WHEREABOUTS), FOREIGN), node.pod())
+    node.call("ADD", multus(node, confs.bridge(ipam=WHEREABOUTS), FOREIGN), node.pod()).ok()
     assert (tmp_path / "ran").exists()
     assert seen == [False, False]
 
@@ -147,13 +130,13 @@ def test_a_disk_that_fails(node: Node, disk: Disk, what: str) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
     disk.fault = fail
-    error = disk.call(node, "ADD", conf, pod)
-    assert (error["code"], error["details"]) == (5, "EIO: Input/output error")
+    error = node.call("ADD", conf, pod).error(5)
+    assert error["details"] == "EIO: Input/output error"
     assert what in error["msg"]
     # the kernel may have dropped a part of the log: the database has it all
     assert (node.state / "plait" / LOG).exists() == (what != LOG)
     assert node.snapshot(pod) == before
-    assert "ips" in disk.call(node, "ADD", conf, pod)
+    node.call("ADD", conf, pod).ok()
 
 
 def test_a_disk_that_fails_keeps_no_plugin_of_others_from_its_undo(
@@ -167,5 +150,5 @@ def test_a_disk_that_fails_keeps_no_plugin_of_others_from_its_undo(
 
     disk.fault = fail
     conf = multus(node, FOREIGN, confs.bridge(ipam=WHEREABOUTS))
-    assert disk.call(node, "ADD", conf, node.pod())["code"] == 5
+    node.call("ADD", conf, node.pod()).error(5)
     assert (tmp_path / "ran").read_text().split() == ["ADD", "DEL"]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cni.core import skel
 from tests.netns import confs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.netns.node import Node, Pod
+    from tests.netns.node import Node
 
 
 class Disk:
@@ -41,20 +39,10 @@ class Disk:
         finally:
             _run("umount", str(self.top))
 
-    def call(self, node: Node, command: str, conf: dict[str, Any], pod: Pod) -> dict[str, Any]:
-        """The answer; `rest` is what a power cut would have left when it came."""
-        disk = self
-
-        class Stdout(io.BytesIO):
-            def write(self, data: Any, /) -> int:
-                (disk.top / "not synced").write_text("x")
-                shutil.copyfile(disk.image, disk.rest)
-                return super().write(data)
-
-        stdout = Stdout()
-        environ, stdin = node.environ(command, pod), io.BytesIO(json.dumps(conf).encode())
-        assert skel.main(conf["type"], environ, stdin, stdout, io.BytesIO()) == 0
-        return dict(json.loads(stdout.getvalue()))
+    def cut(self) -> None:
+        """The power: `rest` is what is on the disk now."""
+        (self.top / "not synced").write_text("x")
+        shutil.copyfile(self.image, self.rest)
 
 
 def _run(*argv: str) -> None:
@@ -69,28 +57,27 @@ def disk(tmp_path: Path) -> Disk:
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
-def test_leases_and_the_record_of_what_was_attached_are_there(
-    node: Node, disk: Disk, is_first: bool
-) -> None:
+@pytest.mark.parametrize("kind", ["multus", "bridge", "whereabouts"])
+def test_what_was_answered_is_there(node: Node, disk: Disk, kind: str, is_first: bool) -> None:
     node.state = disk.top / "state"
     pod = node.pod()
     bridge = confs.bridge(ipam={"type": "whereabouts", "range": "10.1.2.0/24"})
-    conf = {
-        "cniVersion": "1.0.0",
-        "name": "all",
-        "type": "multus",
+    networks = {
         "cniDir": str(node.state / "multus"),
         "delegates": [{**bridge, "name": f"n{number}"} for number in range(3)],
     }
+    conf = {**bridge, "type": kind, **(networks if kind == "multus" else {})}
     with disk.mounted(disk.image):
         if not is_first:  # the files are there
             node.call("ADD", conf, pod).ok()
             node.call("DEL", conf, pod)
-        disk.call(node, "ADD", conf, pod)
+        node.before_answer = disk.cut
+        node.call("ADD", conf, pod).ok()
         leases = node.leases()
-    assert len(leases) == 3
+    assert len(leases) == (3 if kind == "multus" else 1)
     with disk.mounted(disk.rest):
         assert not (disk.top / "not synced").exists()
         assert node.leases() == leases
-        record = json.loads((node.state / "multus" / pod.name).read_text())
-        assert [each["Conf"]["name"] for each in record] == ["n0", "n1", "n2"]
+        if kind == "multus":
+            record = json.loads((node.state / "multus" / pod.name).read_text())
+            assert [each["Conf"]["name"] for each in record] == ["n0", "n1", "n2"]

@@ -8,7 +8,6 @@ import copy
 import datetime
 import functools
 import hashlib
-import importlib.util
 import io
 import json
 import signal
@@ -21,28 +20,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.packaging.conftest import REPOSITORY
+from tests.slim import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SLIM = REPOSITORY / "packaging" / "slim"
 WHOLE = {
     each.__name__: each
     for each in (
         *(collections, contextlib, copy, datetime, functools, hashlib, json, signal, typing),
     )
 }
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"slim_{name}", SLIM / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cni.core import signals
 from cni.core.errors import Interrupted
+from tests import slim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SLIM = Path(__file__).parents[3] / "packaging" / "slim" / "signal.py"
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +29,7 @@ def handlers() -> Iterator[None]:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_handler_imports_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have come amid an import, of that very module for one."""
-    spec = importlib.util.spec_from_file_location("slim_signal", SLIM)
-    assert spec is not None
-    assert spec.loader is not None
-    slim = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(slim)
-    monkeypatch.setattr(signals, "signal", slim)
+    monkeypatch.setattr(signals, "signal", slim.load("signal"))
 
     def import_module(name: str) -> None:
         raise ImportError(f"partially initialized module {name}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from cni.kube import access, connection, failures
 from cni.kube.client import Client, Limits
+from tests import slim
 from tests.apiserver.server import ApiServer
 from tests.apiserver.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 #: of a client, unless a test says otherwise: nothing is to depend on the speed of the machine
@@ -78,11 +78,6 @@ def handlers() -> Iterator[None]:
 def either_tls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With Python's module, and with what takes its place in the executables."""
     if request.param == "slim":
-        file = Path(__file__).parents[3] / "packaging" / "slim" / "ssl.py"
-        spec = importlib.util.spec_from_file_location("slim_ssl", file)
-        assert spec is not None
-        assert spec.loader is not None
-        slim = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(slim)
-        monkeypatch.setattr(connection, "ssl", slim)
-        monkeypatch.setattr(failures, "ssl", slim)
+        tls = slim.load("ssl")
+        monkeypatch.setattr(connection, "ssl", tls)
+        monkeypatch.setattr(failures, "ssl", tls)

@@ -69,3 +69,14 @@ def test_directories_are_for_their_owner_whatever_the_umask(tmp_path: Path) -> N
 
 def test_a_name_that_no_file_can_have_is_gone(tmp_path: Path) -> None:
     files.remove(str(tmp_path / ("x" * 300)))
+
+
+def test_a_file_is_written_over(tmp_path: Path) -> None:
+    path = str(tmp_path / "progress")
+    for data in (b"9", b"10"):
+        files.overwrite(path, data)
+        assert files.read(path) == data
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(OSError, match="symbolic"):
+        files.overwrite(str(tmp_path / "link"), b"11")
+    assert files.read(path) == b"10"
